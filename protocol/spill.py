@@ -1,0 +1,72 @@
+"""Payloads that are too big for a frame, in files.
+
+A spill file is written by one side, named in a message, and read and removed by the other. It is
+private to the user and lies directly in a folder that both sides know beforehand; the reader opens
+nothing else, whatever the message says.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+
+from protocol.errors import SpillRefused
+
+__all__ = ["input_folder", "read_spill", "write_spill"]
+
+
+def input_folder(output_dir: str) -> str:
+    """Where the spilled input of a prediction lies, whose outputs go to `output_dir`."""
+    return os.path.join(os.path.dirname(output_dir.rstrip(os.sep)), "inputs")
+
+
+def write_spill(directory: str, payload: bytes) -> str:
+    """Write `payload` to a new file in `directory`, mode 0600, and return its path.
+
+    Raises:
+        OSError: it could not be written; nothing is left behind.
+    """
+    path = os.path.join(directory, f"spill_{uuid.uuid4()}.json")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb", buffering=0) as file:
+            view = memoryview(payload)
+            while view:
+                view = view[file.write(view) :]
+    except OSError:
+        os.unlink(path)
+        raise
+    return path
+
+
+def read_spill(directory: str, path: str) -> bytes:
+    """Read the spill file `path`, which has to lie directly in `directory`, and remove it.
+
+    Raises:
+        SpillRefused: it lies elsewhere, is not a regular file, or cannot be read.
+    """
+    name = os.path.basename(path)
+    if os.path.normpath(path) != os.path.join(os.path.normpath(directory), name) or not name:
+        raise SpillRefused(f"spill file {path!r} does not lie in {directory!r}")
+    try:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise SpillRefused(f"folder of spill file {path!r} cannot be opened: {error}") from error
+    try:
+        return _read_and_remove(folder, name)
+    except (OSError, ValueError) as error:
+        raise SpillRefused(f"spill file {path!r} cannot be read: {error}") from error
+    finally:
+        os.close(folder)
+
+
+def _read_and_remove(folder: int, name: str) -> bytes:
+    # O_NONBLOCK: opening a FIFO must not wait for a writer.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(name, flags, dir_fd=folder), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise SpillRefused(f"spill file {name!r} is not a regular file")
+        data = file.read()
+    os.unlink(name, dir_fd=folder)
+    return data

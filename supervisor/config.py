@@ -1,0 +1,99 @@
+"""What the operator decides, as plain values: every time, limit and choice of the supervisor.
+
+How these values are found (flags, environment, defaults) is the business of `supervisor.cli`.
+"""
+
+from __future__ import annotations
+
+from attrs import Factory, frozen
+
+__all__ = ["Config", "Limits", "Times"]
+
+
+@frozen
+class Times:
+    """How long things may take, in seconds. The supervisor alone counts.
+
+    The defaults are the design's table; their worst case adds up to `worst_case_stop`.
+    """
+
+    drain_delay: float = 0.0
+    """SIGTERM → no more requests served."""
+    grace: float = 15.0
+    """Then → running and queued predictions done."""
+    cancel_grace: float = 5.0
+    """`Cancel` → terminal message."""
+    shutdown_grace: float = 2.0
+    """`Shutdown` → exit, nothing running."""
+    term_grace: float = 2.0
+    """SIGTERM to the worker → exit."""
+    kill_wait: float = 2.0
+    """SIGKILL → reaped."""
+    last_read: float = 1.0
+    """Reaped → what is left in pipe and sockets has been read."""
+    idle_grace: float = 5.0
+    """Terminal message → `idle`."""
+    setup_timeout: float | None = None
+    """Spawn → `ready`; None: no limit."""
+    healthcheck_timeout: float = 10.0
+    """`healthcheck` → `healthcheck_result` (`spec/protocol.md` 9)."""
+    restart_pause: float = 0.2
+    """Pause before the first restart; doubles with every further failure."""
+    restart_pause_max: float = 10.0
+    restart_jitter: float = 0.2
+    """Each pause is made longer or shorter by up to this share."""
+    restart_reset: float = 60.0
+    """READY for so long → the next failure counts as the first again."""
+    termination_grace: float = 30.0
+    """What the surroundings grant between SIGTERM and SIGKILL (Kubernetes: 30)."""
+
+    @property
+    def worst_case_stop(self) -> float:
+        """Seconds from SIGTERM to the end of the program when everything takes its longest."""
+        return (
+            self.drain_delay
+            + self.grace
+            + self.cancel_grace
+            + self.shutdown_grace
+            + self.term_grace
+            + self.kill_wait
+            + self.last_read
+        )
+
+
+@frozen
+class Limits:
+    """How much of something may pile up, in bytes unless said otherwise."""
+
+    max_logs: int = 16 * 1024 * 1024
+    """Logs of one prediction; beyond, the middle is dropped and a notice says so."""
+    max_output: int = 1024 * 1024 * 1024
+    """Output of one prediction as JSON, files as data URLs included; beyond, it fails."""
+    max_body: int = 100 * 1024 * 1024
+    """Body of one request."""
+
+
+@frozen
+class Config:
+    """One server: which model, where it listens, how its worker is run."""
+
+    predictor_ref: str
+    host: str = "127.0.0.1"
+    port: int = 5000
+    max_concurrency: int = 1
+    """Slots."""
+    python: str | None = None
+    """The interpreter that runs the worker; None: the supervisor's own."""
+    worker_command: tuple[str, ...] | None = None
+    """A foreign worker's argv, started instead of our own worker."""
+    is_train: bool = False
+    upload_url: str | None = None
+    await_explicit_shutdown: bool = False
+    log_level: str = "info"
+    log_format: str = "json"
+    queue: int = 0
+    """Jobs that may wait for a slot; 0: none, as coglet."""
+    secret_environment: frozenset[str] = frozenset()
+    """Names of environment variables that the worker must not see."""
+    times: Times = Factory(Times)
+    limits: Limits = Factory(Limits)
