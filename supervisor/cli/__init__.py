@@ -1,0 +1,1 @@
+"""The command line: from flags, environment and defaults to a `Config`, then off to work."""

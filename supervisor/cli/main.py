@@ -1,0 +1,128 @@
+"""The commands: `serve`, and what a bare call says."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+import structlog
+
+from supervisor.cli.help import TableCommand
+from supervisor.cli.interpreter import find_interpreter, require_worker_packages
+from supervisor.cli.options import OPTIONS
+from supervisor.cli.resolve import UsageError, resolve
+from supervisor.cli.values import SWITCH
+
+if TYPE_CHECKING:
+    from supervisor.config import Config
+
+__all__ = ["main"]
+
+_NAME = "coglet-trio"
+
+
+def main() -> int:
+    """Run the command line; the exit code. Usage errors are one line on stderr and 2."""
+    try:
+        result = cli.main(prog_name=_NAME, standalone_mode=False)
+    except click.ClickException as error:
+        return _complain(error.format_message())
+    except UsageError as error:
+        return _complain(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def _complain(text: str) -> int:
+    line = " ".join(text.split())
+    click.echo(f"{_NAME}: error: {line} (see {_NAME} serve --help)", err=True)
+    return 2
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version(_NAME)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+@click.group(invoke_without_command=True)
+@click.version_option(_version(), prog_name=_NAME)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Serve a Python model behind an HTTP prediction API, from a supervised worker process."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def _parameters() -> list[click.Parameter]:
+    """Click's side of the table: every flag takes its text; the resolver gives it a meaning."""
+    parameters: list[click.Parameter] = []
+    for option in OPTIONS:
+        name = option.name.replace("-", "_")
+        if option.is_argument:
+            parameters.append(click.Argument([name], required=False, metavar=f"[{option.flag}]"))
+        elif option.kind is SWITCH:
+            both = f"{option.flag}/--no-{option.name}"
+            parameters.append(click.Option([both, name], default=None))
+        else:
+            parameters.append(click.Option([option.flag, name]))
+    return parameters
+
+
+def _texts(given: dict[str, Any]) -> dict[str, str]:
+    """What was given on the command line, as texts by the options' names."""
+    return {
+        name.replace("_", "-"): str(value).lower() if isinstance(value, bool) else value
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def _serve(**given: Any) -> int:
+    resolved = resolve(_texts(given), os.environ)
+    config = _with_interpreter(resolved.config)
+    # What only a server needs is imported only now: `--help` and errors stay quick.
+    import trio
+
+    from supervisor.logging import configure_logging
+    from supervisor.run import run_server
+
+    configure_logging(config)
+    log = structlog.get_logger("supervisor.cli")
+    for notice in resolved.notices:
+        log.warning(notice)
+    code: int = trio.run(run_server, config)
+    return code
+
+
+def _with_interpreter(config: Config) -> Config:
+    """The configuration with the worker's interpreter found and checked.
+
+    Raises:
+        UsageError: it is not there, or can't run the worker.
+    """
+    if config.python is None or config.worker_command is not None:
+        return config
+    python = find_interpreter(config.python)
+    require_worker_packages(python)
+    return attrs.evolve(config, python=python)
+
+
+cli.add_command(
+    TableCommand(
+        "serve",
+        callback=_serve,
+        params=_parameters(),
+        help=(
+            "Serve the model REF. The port opens at once; the model is loaded behind it, and "
+            "restarted when it dies."
+        ),
+        short_help="Serve a model over HTTP.",
+        options_metavar="[OPTIONS]",
+    )
+)

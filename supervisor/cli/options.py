@@ -1,0 +1,223 @@
+"""The table of all options: the one place that says what can be configured, and how.
+
+A row has a flag (`--max-body`), a variable (`COGLET_MAX_BODY`) and a place in `Config`
+(`limits.max_body`), which also holds its default. Flags, environment and `--help` come from these
+rows, and a test holds the README's table against them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+from attrs import frozen
+
+from supervisor.cli import values
+from supervisor.cli.coglet_variables import (
+    LOG_FORMAT,
+    LOG_LEVEL,
+    MAX_CONCURRENCY,
+    PORT,
+    PREDICT_REF,
+    RUST_LOG,
+    SETUP_TIMEOUT,
+    TRAIN_REF,
+    Variable,
+)
+from supervisor.cli.values import Kind
+from supervisor.config import Config, Limits, Times
+
+__all__ = ["CONCURRENCY", "GROUPS", "MODE", "OPTIONS", "REF", "Option", "default_of"]
+
+GROUPS: Final = {
+    "model": "Model",
+    "server": "Server",
+    "worker": "Worker",
+    "limits": "Limits",
+    "logs": "Logs",
+    "times": "Times",
+}
+"""The headings of `--help`, in order."""
+
+
+@frozen
+class Option:
+    """One row of the table."""
+
+    name: str
+    group: str
+    field: str
+    """Where in `Config` the value goes; a dot leads into `times` and `limits`."""
+    kind: Kind
+    help: str
+    coglets: tuple[Variable, ...] = ()
+    """Coglet's own variables for the same, in the order in which they are asked."""
+    secret: bool = False
+    """Whether the worker must not see the value: its variables are withheld from it."""
+    is_argument: bool = False
+    """Given by its place instead of a flag."""
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line: `--max-body`."""
+        return self.name.upper() if self.is_argument else f"--{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The option in the environment: `COGLET_MAX_BODY`."""
+        return "COGLET_" + self.name.replace("-", "_").upper()
+
+
+def _time(name: str, text: str, kind: Kind = values.SECONDS) -> Option:
+    """A row of the table of times."""
+    return Option(name, "times", "times." + name.replace("-", "_"), kind, text)
+
+
+REF: Final = Option(
+    "ref",
+    "model",
+    "predictor_ref",
+    values.TEXT,
+    "The model: file.py:Name, or file.py for its Runner or Predictor.",
+    coglets=(PREDICT_REF, TRAIN_REF),
+    is_argument=True,
+)
+MODE: Final = Option(
+    "x-mode",
+    "model",
+    "is_train",
+    values.MODE,
+    "Which side of the model to serve.",
+)
+CONCURRENCY: Final = Option(
+    "max-concurrency",
+    "model",
+    "max_concurrency",
+    values.COUNT,
+    "Slots: predictions that run at once. If it is not given, @cog.concurrent(max=N) is read from "
+    "the model's source; without that it is 1.",
+    coglets=(MAX_CONCURRENCY,),
+)
+
+OPTIONS: Final = (
+    REF,
+    MODE,
+    CONCURRENCY,
+    Option(
+        "queue",
+        "model",
+        "queue",
+        values.QUEUE,
+        "Predictions that may wait for a slot; one more is refused with 409.",
+    ),
+    Option("host", "server", "host", values.TEXT, "Address to listen on."),
+    Option(
+        "port",
+        "server",
+        "port",
+        values.PORT,
+        "Port to listen on; 0 takes a free one and logs it.",
+        coglets=(PORT,),
+    ),
+    Option(
+        "upload-url",
+        "server",
+        "upload_url",
+        values.TEXT,
+        "Where output files are PUT; without it they are answered as data URLs.",
+    ),
+    Option(
+        "await-explicit-shutdown",
+        "server",
+        "await_explicit_shutdown",
+        values.SWITCH,
+        "Ignore SIGTERM; end on SIGINT and POST /shutdown only.",
+    ),
+    Option(
+        "python",
+        "worker",
+        "python",
+        values.TEXT,
+        "The interpreter that runs the model; without it, the server's own. It needs Python 3.11 "
+        "or later with attrs, cattrs and msgspec, and httpx for inputs that are URLs.",
+    ),
+    Option(
+        "worker-command",
+        "worker",
+        "worker_command",
+        values.COMMAND,
+        "A foreign worker to start instead of ours, as one shell-quoted command.",
+    ),
+    Option(
+        "max-body",
+        "limits",
+        "limits.max_body",
+        values.SIZE,
+        "Body of one request; a larger one is refused with 413.",
+    ),
+    Option(
+        "max-logs",
+        "limits",
+        "limits.max_logs",
+        values.SIZE,
+        "Logs kept of one prediction; of more, the first and the last half.",
+    ),
+    Option(
+        "max-output",
+        "limits",
+        "limits.max_output",
+        values.SIZE,
+        "Output of one prediction as JSON; beyond it the prediction fails.",
+    ),
+    Option(
+        "log-level",
+        "logs",
+        "log_level",
+        values.LOG_LEVEL,
+        "The least important lines that are shown.",
+        coglets=(LOG_LEVEL, RUST_LOG),
+    ),
+    Option(
+        "log-format",
+        "logs",
+        "log_format",
+        values.LOG_FORMAT,
+        "JSON lines, or text for people. Both go to stderr.",
+        coglets=(LOG_FORMAT,),
+    ),
+    Option(
+        "setup-timeout",
+        "times",
+        "times.setup_timeout",
+        values.OPTIONAL_SECONDS,
+        "Start of the worker until its set-up has ended; 0 is none.",
+        coglets=(SETUP_TIMEOUT,),
+    ),
+    _time("drain-delay", "SIGTERM until no more requests are served."),
+    _time("grace", "Then until running and waiting predictions are done."),
+    _time("cancel-grace", "A cancel until the prediction has stopped; then the worker is ended."),
+    _time("shutdown-grace", "The worker is told to end until it has ended."),
+    _time("term-grace", "SIGTERM to the worker until it has ended."),
+    _time("kill-wait", "SIGKILL to the worker until it is gone."),
+    _time("last-read", "The worker is gone until what it left in its channels is read."),
+    _time("idle-grace", "A prediction's end until its slot is free; then the worker is ended."),
+    _time("healthcheck-timeout", "The model's own healthcheck."),
+    _time("restart-pause", "Before the first restart of a worker; doubles with each one after."),
+    _time("restart-pause-max", "The longest pause before a restart."),
+    _time("restart-jitter", "Share by which each pause is made shorter or longer.", values.SHARE),
+    _time("restart-reset", "Ready for so long, and the next restart counts as the first."),
+    _time(
+        "termination-grace",
+        "What the surroundings grant between SIGTERM and SIGKILL. If a stop can take longer, "
+        "a warning says so at start.",
+    ),
+)
+"""Every option. `MODE` stands before what depends on it."""
+
+
+def default_of(option: Option) -> Any:
+    """The default, as `Config` has it; None where there is none."""
+    part, _, name = option.field.rpartition(".")
+    owner = {"": Config, "times": Times, "limits": Limits}[part]
+    default = attrs.fields_dict(owner)[name].default
+    return None if default is attrs.NOTHING else default
