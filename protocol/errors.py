@@ -18,6 +18,7 @@ __all__ = [
     "ProtocolError",
     "RemoteProtocolError",
     "SpillRefused",
+    "UnexpectedMessage",
     "UnknownMessageType",
     "Unserialisable",
     "WrongType",
@@ -87,6 +88,10 @@ class UnknownMessageType(RemoteProtocolError):
     def __init__(self, type_name: str) -> None:
         super().__init__(f"unknown message type {type_name[:100]!r}")
         self.type_name = type_name
+
+
+class UnexpectedMessage(RemoteProtocolError):
+    """A well-formed message that cannot be true now: of another prediction, of an unknown slot."""
 
 
 class SpillRefused(RemoteProtocolError):

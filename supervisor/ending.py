@@ -1,0 +1,71 @@
+"""Why and how one life of the worker ended."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import frozen
+
+from supervisor.process import WorkerEnd
+
+__all__ = ["Cause", "IncarnationEnd"]
+
+
+class Cause(Enum):
+    """What ended it; the first cause counts."""
+
+    ASKED = "was asked to end"
+    EXITED = "ended by itself"
+    SPAWN_FAILED = "could not be started"
+    SETUP_FAILED = "failed in set-up"
+    SETUP_TIMEOUT = "set-up timed out"
+    CHANNEL_CLOSED = "closed a channel"
+    PROTOCOL_ERROR = "broke the protocol"
+    STUCK = "is stuck"
+    POISONED = "lost all its slots"
+    FATAL = "reported a fatal error"
+
+
+@frozen
+class IncarnationEnd:
+    """One incarnation's end.
+
+    Attributes:
+        cause: what ended it.
+        detail: more about the cause, or empty.
+        worker: how the process ended; None if there never was one.
+        ready_for: seconds between `ready` and the end; None if it never was READY.
+    """
+
+    cause: Cause
+    detail: str = ""
+    worker: WorkerEnd | None = None
+    ready_for: float | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another worker would only do the same again."""
+        return self.cause is Cause.SETUP_FAILED
+
+    def reason(self) -> str:
+        """A sentence's end for operators and clients: "killed by SIGKILL"."""
+        match self.cause:
+            case Cause.SETUP_FAILED | Cause.FATAL:
+                return self.detail
+            case Cause.EXITED | Cause.CHANNEL_CLOSED if self.worker and not self.worker.forced:
+                return self.worker.describe()
+            case _:
+                return f"it {self.cause.value}" + (f": {self.detail}" if self.detail else "")
+
+    def prediction_error(self) -> str:
+        """The error of a prediction that this end took with it."""
+        if self.cause is Cause.ASKED:
+            return "The server was shut down before the prediction ended"
+        text = f"Worker crashed: {self.reason()}"
+        if self.worker is not None and self.worker.last_words:
+            text += f". Its last words: {self.worker.last_words[-_LAST_WORDS_IN_ERROR:].strip()}"
+        return text
+
+
+_LAST_WORDS_IN_ERROR = 2000
+"""Characters; the log has them all."""

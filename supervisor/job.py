@@ -1,0 +1,115 @@
+"""A prediction on its way: its state, who waits for it, and how it is cancelled."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from supervisor.interface import PredictionView
+    from supervisor.state.prediction import Prediction
+
+__all__ = ["Job"]
+
+
+class Job:
+    """An accepted prediction, from the front end's call to its terminal state.
+
+    The slot task that runs it does so inside `attempt`; `cancel` cancels that scope, which is what
+    makes the slot task send `Cancel`. The terminal methods wake up everybody in `wait`.
+
+    Args:
+        prediction: its state.
+        withdraw: takes the job back from the allocator if no slot has it; says whether it did.
+        over: is told when the job is terminal, before those who wait.
+    """
+
+    def __init__(
+        self,
+        prediction: Prediction,
+        *,
+        withdraw: Callable[[Job], bool],
+        over: Callable[[Job], None],
+    ) -> None:
+        self.prediction = prediction
+        self.cancel_requested = False
+        self._withdraw = withdraw
+        self._notify_over = over
+        self._scope: trio.CancelScope | None = None
+        self._waiters: list[trio.MemorySendChannel[None]] = []
+
+    # --- for the front end --------------------------------------------------------------------
+
+    def view(self) -> PredictionView:
+        """The prediction as it is now."""
+        return self.prediction.view()
+
+    async def wait(self) -> PredictionView:
+        """Wait for the terminal state. Being cancelled here does not cancel the prediction."""
+        if not self.prediction.is_terminal:
+            send, receive = trio.open_memory_channel[None](0)
+            self._waiters.append(send)
+            with receive:
+                # Nothing is ever sent: the channel closes to say that it is over.
+                async for _ in receive:
+                    pass
+        return self.prediction.view()
+
+    def cancel(self) -> None:
+        """Ask that the prediction stops. Does nothing once it is terminal."""
+        if self.prediction.is_terminal:
+            return
+        self.cancel_requested = True
+        if self._withdraw(self):
+            self.canceled()
+        elif self._scope is not None:
+            self._scope.cancel()
+
+    # --- for the slot task --------------------------------------------------------------------
+
+    @contextmanager
+    def attempt(self) -> Iterator[trio.CancelScope]:
+        """The scope in which a slot runs the prediction. Cancelled from the start if it has to be.
+
+        A job that was put back is attempted again, in a new scope.
+        """
+        with trio.CancelScope() as scope:
+            self._scope = scope
+            if self.cancel_requested:
+                scope.cancel()
+            try:
+                yield scope
+            finally:
+                self._scope = None
+
+    def stop_doomed(self) -> None:
+        """Stop a prediction that will fail anyway."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    # --- terminal states ----------------------------------------------------------------------
+
+    def succeeded(self, *, as_list: bool) -> None:
+        """The worker said `done`."""
+        self.prediction.succeed(trio.current_time(), as_list=as_list)
+        self._over()
+
+    def failed(self, error: str) -> None:
+        """It ended without a result."""
+        self.prediction.fail(trio.current_time(), error)
+        self._over()
+
+    def canceled(self) -> None:
+        """It was stopped, or never began."""
+        self.prediction.cancel(trio.current_time())
+        self._over()
+
+    def _over(self) -> None:
+        self._notify_over(self)
+        for waiter in self._waiters:
+            waiter.close()
+        self._waiters.clear()

@@ -1,0 +1,84 @@
+"""Outputs that come in files: opened only where they may lie, read in a thread, in order."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from protocol.errors import RemoteProtocolError
+from protocol.json_text import loads
+from protocol.messages import FileKind
+from protocol.spill import read_spill
+
+if TYPE_CHECKING:
+    from protocol.messages import FileOutput
+
+__all__ = ["OutputUnreadable", "collect_file"]
+
+
+class OutputUnreadable(Exception):
+    """A file output cannot be had. The text names the file and the reason, for the client."""
+
+
+async def collect_file(
+    message: FileOutput, *, output_dir: str, anywhere: bool, limit: int
+) -> tuple[Any, int]:
+    """The value of a file output, and its size as JSON in bytes.
+
+    A spilled value is parsed and its file removed; any other file becomes a data URL.
+
+    Args:
+        message: what the worker said.
+        output_dir: the prediction's own output folder.
+        anywhere: whether a file of the model may lie elsewhere (foreign workers leave it there).
+        limit: bytes; a larger file is not read.
+
+    Raises:
+        OutputUnreadable: the file is missing, not regular, too big, or lies where it must not.
+    """
+    return await trio.to_thread.run_sync(_collect, message, output_dir, anywhere, limit)
+
+
+def _collect(message: FileOutput, output_dir: str, anywhere: bool, limit: int) -> tuple[Any, int]:
+    if message.kind is FileKind.OVERSIZED:
+        try:
+            payload = read_spill(output_dir, message.filename)
+            return loads(payload), len(payload)
+        except RemoteProtocolError as error:
+            raise OutputUnreadable(f"Output cannot be read: {error}") from error
+    path = message.filename if anywhere else _inside(message.filename, output_dir)
+    data = _read(path, limit)
+    mime_type = message.mime_type or mimetypes.guess_type(message.filename)[0]
+    url = f"data:{mime_type or 'application/octet-stream'};base64,{base64.b64encode(data).decode()}"
+    return url, len(url) + 2
+
+
+def _inside(path: str, folder: str) -> str:
+    """The real path of `path`, if that lies in `folder`."""
+    real = os.path.realpath(path)
+    if not real.startswith(os.path.join(os.path.realpath(folder), "")):
+        raise OutputUnreadable(f"Output file {path!r} lies outside the prediction's folder")
+    return real
+
+
+def _read(path: str, limit: int) -> bytes:
+    try:
+        # O_NONBLOCK: opening a FIFO must not wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OutputUnreadable(f"Output file {path!r} is not a regular file")
+            if status.st_size > limit:
+                raise OutputUnreadable(
+                    f"Output file {path!r} is larger than {limit} bytes (--max-output)"
+                )
+            return file.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputUnreadable(f"Output file {path!r} cannot be read: {reason}") from error

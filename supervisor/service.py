@@ -1,0 +1,140 @@
+"""What a front end may ask: the one door to the supervisor (see `supervisor.interface`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from supervisor.interface import AtCapacity, DuplicateId, HealthReport, HealthState
+from supervisor.job import Job
+from supervisor.prediction_ids import check_id, new_id
+from supervisor.state.prediction import Prediction
+
+if TYPE_CHECKING:
+    from supervisor.allocator import Allocator
+    from supervisor.config import Limits
+    from supervisor.interface import PredictionRequest
+    from supervisor.state.health import WorkerHealth
+    from supervisor.supervision import Supervision
+    from supervisor.telemetry import Telemetry
+
+__all__ = ["PredictionService"]
+
+
+class PredictionService:
+    """Accepts predictions, finds them while they are in flight, and knows the health.
+
+    Args:
+        supervision: keeps the worker.
+        allocator: gives jobs to its slots.
+        health: what is known of it.
+        limits: bounds of each prediction.
+        telemetry: is told of what is dropped.
+    """
+
+    def __init__(
+        self,
+        supervision: Supervision,
+        allocator: Allocator,
+        health: WorkerHealth,
+        limits: Limits,
+        telemetry: Telemetry,
+    ) -> None:
+        self._supervision = supervision
+        self._allocator = allocator
+        self._health = health
+        self._limits = limits
+        self._telemetry = telemetry
+        self._in_flight: dict[str, Job] = {}
+        self._shutdown_to, self._shutdown = trio.open_memory_channel[None](1)
+
+    def submit(self, request: PredictionRequest) -> Job:
+        """Accept a prediction, or raise one of the refusals of `supervisor.interface`."""
+        if request.id is not None:
+            check_id(request.id)
+            if request.id in self._in_flight:
+                raise DuplicateId(request.id)
+        prediction_id = request.id or new_id(self._in_flight)
+        prediction = self._checked(prediction_id, request)
+        refusal = self._health.refusal()
+        if refusal is not None:
+            raise refusal
+        job = Job(prediction, withdraw=self._allocator.withdraw, over=self._over)
+        # Before the hand-over, so that whatever ends it finds it.
+        self._in_flight[prediction_id] = job
+        try:
+            self._allocator.submit(job)
+        except AtCapacity:
+            del self._in_flight[prediction_id]
+            raise
+        return job
+
+    def find(self, prediction_id: str) -> Job | None:
+        """The prediction in flight that has this id."""
+        return self._in_flight.get(prediction_id)
+
+    def health(self) -> HealthReport:
+        """The health as it is known. Never waits."""
+        state = self._health.state(slot_is_free=self._allocator.has_room)
+        return HealthReport(state, self._health.setup_report())
+
+    async def check_health(self) -> HealthReport:
+        """The health, the model's own healthcheck included if it has one."""
+        report = self.health()
+        if report.state not in (HealthState.READY, HealthState.BUSY):
+            return report
+        error = await self._supervision.worker.check_health()
+        if error is None:
+            return self.health()
+        return HealthReport(HealthState.UNHEALTHY, report.setup, error)
+
+    def openapi(self) -> dict[str, Any] | None:
+        """The model's OpenAPI document; None before set-up ended, or if there is none."""
+        schema = self._supervision.schema
+        return None if schema is None else schema.document
+
+    # --- the end of the program ---------------------------------------------------------------
+
+    def request_shutdown(self) -> None:
+        """Begin the orderly end of the whole program, as SIGTERM does."""
+        try:
+            self._shutdown_to.send_nowait(None)
+        except trio.WouldBlock:
+            return  # it was requested before
+
+    async def shutdown_requested(self) -> None:
+        """Wait until somebody asks for the end."""
+        await self._shutdown.receive()
+
+    def refuse(self) -> None:
+        """Accept nothing any more."""
+        self._health.stop()
+
+    async def finished(self) -> None:
+        """Wait until no prediction is in flight."""
+        while self._in_flight:
+            await next(iter(self._in_flight.values())).wait()
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _checked(self, prediction_id: str, request: PredictionRequest) -> Prediction:
+        schema = self._supervision.schema
+        checked = shown = request.input
+        if schema is not None:
+            cleaned = schema.clean_input(request.input)
+            if cleaned.dropped:
+                self._telemetry.inputs_dropped(prediction_id, list(cleaned.dropped))
+            checked = cleaned.values
+            shown = schema.mask_secrets(checked)
+        return Prediction(
+            id=prediction_id,
+            input=checked,
+            shown_input=shown,
+            limits=self._limits,
+            context=request.context,
+            trace=request.trace,
+        )
+
+    def _over(self, job: Job) -> None:
+        self._in_flight.pop(job.prediction.id, None)

@@ -1,0 +1,318 @@
+"""Owns one slot socket: one task reads it at all times, one runs a prediction at a time on it.
+
+What the worker says is applied by the reader, so that it counts also when the task that sent the
+prediction is already being cancelled. The runner only dispatches, cancels and watches the clock.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from protocol.codec import decode_slot_response, encode_slot_request
+from protocol.errors import LocalProtocolError, RemoteProtocolError, UnexpectedMessage
+from protocol.messages import (
+    Cancel,
+    Cancelled,
+    Done,
+    Failed,
+    FileOutput,
+    LogLine,
+    Metric,
+    OutputChunk,
+    ProtocolVersion,
+)
+from supervisor.ending import Cause
+from supervisor.job import Job
+from supervisor.message_reader import MessageReader
+from supervisor.outputs import OutputUnreadable, collect_file
+from supervisor.prediction_folder import PredictionFolder
+from supervisor.state.slot import SlotPhase, SlotState
+
+if TYPE_CHECKING:
+    from protocol.messages import SlotResponse
+    from supervisor.incarnation import WorkerContext
+
+__all__ = ["SlotTask"]
+
+_FOREIGN_CANCEL_INTERVAL: Final = 0.2
+"""Seconds. A foreign worker ignores a cancel that comes before it has read `predict`."""
+
+
+class SlotTask:
+    """One slot of one worker.
+
+    Args:
+        slot_id: the name that the worker gave it.
+        index: which socket it is.
+        stream: the socket.
+        worker: what all slots of the worker share.
+    """
+
+    def __init__(
+        self, slot_id: str, index: int, stream: trio.abc.Stream, worker: WorkerContext
+    ) -> None:
+        self.id = slot_id
+        self.state = SlotState()
+        self.index = index
+        self.stream = stream
+        self._worker = worker
+        self._reader = MessageReader(
+            stream, f"slot {index}", decode_slot_response, worker.telemetry
+        )
+        self._give, self._inbox = trio.open_memory_channel[Job](1)
+        self._progress_send, self._progress = trio.open_memory_channel[None](math.inf)
+        self._job: Job | None = None
+        self._folder: PredictionFolder | None = None
+        self._predictions = 0
+
+    # --- for the allocator and the incarnation ------------------------------------------------
+
+    def deliver(self, job: Job) -> None:
+        """Take `job`; only called when the slot is available, so there is room."""
+        self._give.send_nowait(job)
+
+    def idle(self) -> None:
+        """The control channel says that the slot is idle."""
+        if not self.state.expects_idle():
+            self._worker.telemetry.unexpected_idle(self.id)
+            return
+        self.state.idle()
+        self._moved()
+
+    def poison(self, error: str) -> None:
+        """The control channel says that the slot is lost; its prediction fails with `error`."""
+        self._worker.telemetry.slot_poisoned(self.id, error)
+        self._worker.allocator.remove(self)
+        self.state.poison()
+        self.abandon(error)
+        self._moved()
+
+    def worker_ended(self) -> None:
+        """The worker is dead: nothing is worth waiting for, though its last words may be read."""
+        self._progress_send.close()
+
+    def abandon(self, error: str) -> None:
+        """Fail the prediction that has no terminal message, if there is one."""
+        job, self._job = self._job, None
+        if job is not None:
+            job.failed(error)
+            self._ended(job)
+
+    # --- the reader ---------------------------------------------------------------------------
+
+    async def read(self) -> None:
+        """Read the socket until the worker closes it.
+
+        Raises:
+            RemoteProtocolError: the worker broke the protocol; the error says where.
+        """
+        while (message := await self._reader.next()) is not None:
+            try:
+                await self._apply(message)
+            except RemoteProtocolError as error:
+                raise self._reader.located(error) from None
+
+    async def _apply(self, message: SlotResponse) -> None:
+        job = self._job
+        if isinstance(message, ProtocolVersion) or self.state.phase is SlotPhase.POISONED:
+            return
+        if job is None:
+            raise UnexpectedMessage(f"{type(message).__name__} on a slot without a prediction")
+        match message:
+            case LogLine():
+                job.prediction.add_log(message.data)
+                self._worker.telemetry.prediction_output(job.prediction.id, message)
+            case Metric():
+                if not job.prediction.add_metric(message):
+                    self._worker.telemetry.metric_ignored(job.prediction.id, message.name)
+            case OutputChunk():
+                self._add_output(job, message.output, self._reader.frame_size)
+            case FileOutput():
+                await self._add_file(job, message)
+            case Done() | Failed() | Cancelled():
+                await self._finish(job, message)
+
+    def _add_output(self, job: Job, value: object, size: int) -> None:
+        doomed = job.prediction.doom
+        if not job.prediction.add_output(value, size) and doomed is None:
+            job.stop_doomed()
+
+    async def _add_file(self, job: Job, message: FileOutput) -> None:
+        assert self._folder is not None  # noqa: S101 - made before the prediction was sent
+        try:
+            value, size = await collect_file(
+                message,
+                output_dir=self._folder.outputs,
+                anywhere=self._worker.is_foreign,
+                limit=job.prediction.limits.max_output,
+            )
+        except OutputUnreadable as error:
+            job.prediction.doom_with(str(error))
+            job.stop_doomed()
+        else:
+            self._add_output(job, value, size)
+
+    async def _finish(self, job: Job, message: Done | Failed | Cancelled) -> None:
+        if message.id != job.prediction.id:
+            raise UnexpectedMessage(
+                f"{type(message).__name__} for {message.id[:100]!r}, "
+                f"but the prediction is {job.prediction.id!r}"
+            )
+        self._job = None
+        self.state.terminal()
+        self._moved()
+        match message:
+            case Done():
+                as_list = message.is_stream or self._worker.schema.output_is_array
+                job.succeeded(as_list=as_list)
+            case Failed():
+                job.failed(message.error)
+            case Cancelled():
+                job.canceled()
+        self._ended(job)
+        if self._folder is not None:
+            await self._folder.remove()
+
+    def _ended(self, job: Job) -> None:
+        prediction = job.prediction
+        self._worker.telemetry.prediction_ended(
+            prediction.id, prediction.status.value, prediction.error
+        )
+
+    def _moved(self) -> None:
+        """The state has changed: tell the allocator, and wake up the runner."""
+        match self.state.phase:
+            case SlotPhase.IDLE:
+                self._worker.allocator.available(self)
+            case SlotPhase.FINISHING:
+                self._worker.allocator.finishing(self)
+            case _:
+                pass
+        try:
+            self._progress_send.send_nowait(None)
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            return  # the runner has ended, and what it waited for no longer matters
+
+    # --- the runner ---------------------------------------------------------------------------
+
+    async def run_jobs(self) -> None:
+        """Run what the allocator gives, until cancelled, or until the slot or worker is lost."""
+        try:
+            self._worker.allocator.available(self)
+            while self.state.phase is not SlotPhase.POISONED:
+                await self._run(await self._inbox.receive())
+        except trio.EndOfChannel:
+            return  # `worker_ended`: the incarnation is about to end
+        finally:
+            self._retire()
+
+    def _retire(self) -> None:
+        self._worker.allocator.remove(self)
+        self.state.retire()
+        self._progress.close()
+        with suppress(trio.WouldBlock):
+            self._worker.allocator.put_back(self._inbox.receive_nowait())
+        self._inbox.close()
+
+    async def _run(self, job: Job) -> None:
+        """Run one prediction: returns when the slot has been given back, or is lost."""
+        try:
+            with job.attempt():
+                if await self._send(job):
+                    await self._until_terminal(job)
+        finally:
+            if self._job is job:
+                with trio.CancelScope(shield=True):
+                    await self._stop(job)
+        if self.state.is_finishing:
+            await self._until_idle()
+
+    async def _send(self, job: Job) -> bool:
+        """Write `predict`. False: the prediction was over, or the slot lost, before it began."""
+        prediction = job.prediction
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._predictions += 1
+            self._folder = PredictionFolder(
+                self._worker.run_dir, f"{self.index}-{self._predictions}"
+            )
+            frame = encode_slot_request(await self._folder.predict(prediction))
+        except trio.Cancelled:
+            self._give_back(job)
+            raise
+        except (OSError, LocalProtocolError) as error:
+            job.failed(f"The prediction could not be sent to the worker: {error}")
+            self._worker.allocator.available(self)
+            return False
+        return await self._write(job, frame)
+
+    def _give_back(self, job: Job) -> None:
+        """The runner was cancelled before it sent anything: by the client, or with the worker."""
+        if job.cancel_requested:
+            job.canceled()
+            self._worker.allocator.available(self)
+        else:
+            self._worker.allocator.put_back(job)
+
+    async def _write(self, job: Job, frame: bytearray) -> bool:
+        # The reader has to know the job before the worker can answer.
+        self._job = job
+        self.state.predict()
+        job.prediction.start(trio.current_time())
+        # Half a frame would be the end of the socket, so a cancellation waits for the rest.
+        with trio.CancelScope(shield=True):
+            try:
+                with trio.fail_after(self._worker.times.idle_grace):
+                    await self.stream.send_all(memoryview(frame))
+            except (trio.BrokenResourceError, trio.TooSlowError):
+                self._job = None
+                job.prediction.unsent()
+                self._worker.allocator.put_back(job)
+                self._worker.give_up(Cause.STUCK, f"slot {self.index} does not read")
+                return False
+        job.prediction.sent()
+        return True
+
+    async def _stop(self, job: Job) -> None:
+        """Tell the worker to stop the prediction, and wait for it to say that it did."""
+        if self._progress.statistics().open_send_channels == 0:
+            return  # `worker_ended`: nobody is there to be told
+        self._worker.telemetry.cancel_sent(job.prediction.id)
+        grace = self._worker.times.cancel_grace
+        with trio.move_on_after(grace):
+            try:
+                while self._job is job:
+                    await self._cancel_once(job)
+            except trio.EndOfChannel:
+                return
+        if self._job is job:
+            self._worker.give_up(
+                Cause.STUCK, f"slot {self.index} did not stop within {grace:g} s of its cancel"
+            )
+
+    async def _cancel_once(self, job: Job) -> None:
+        if not self._worker.is_foreign:
+            self._worker.control.send(Cancel(self.id, id=job.prediction.id))
+            await self._until_terminal(job)
+            return
+        self._worker.control.send(Cancel(self.id))
+        with trio.move_on_after(_FOREIGN_CANCEL_INTERVAL):
+            await self._until_terminal(job)
+
+    async def _until_terminal(self, job: Job) -> None:
+        while self._job is job:
+            await self._progress.receive()
+
+    async def _until_idle(self) -> None:
+        grace = self._worker.times.idle_grace
+        with trio.move_on_after(grace):
+            while self.state.is_finishing:
+                await self._progress.receive()
+        if self.state.is_finishing:
+            self._worker.give_up(
+                Cause.STUCK, f"slot {self.index} was not idle {grace:g} s after its prediction"
+            )

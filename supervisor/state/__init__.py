@@ -1,0 +1,1 @@
+"""The state machines of the supervisor: plain classes without tasks, sockets or clocks."""

@@ -1,0 +1,144 @@
+"""What the supervisor knows of its worker's health, across restarts. No I/O, no clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final
+
+from supervisor.interface import HealthState, NotReady, SetupReport, SetupStatus
+from supervisor.state.logs import BoundedText
+from supervisor.state.transitions import IllegalTransition
+
+__all__ = ["WorkerHealth", "WorkerPhase"]
+
+
+class WorkerPhase(Enum):
+    """Where the worker stands, from the outside."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    SETUP_FAILED = "setup failed"
+    STOPPING = "stopping"
+
+
+_P = WorkerPhase
+_TRANSITIONS: Final = {
+    _P.STARTING: {_P.READY, _P.RESTARTING, _P.SETUP_FAILED, _P.STOPPING},
+    _P.READY: {_P.RESTARTING, _P.STOPPING},
+    _P.RESTARTING: {_P.STARTING, _P.STOPPING},
+    _P.SETUP_FAILED: {_P.STOPPING},
+    _P.STOPPING: set(),
+}
+
+
+class WorkerHealth:
+    """The worker's phase and the report of its latest set-up.
+
+    Args:
+        max_logs: bytes of set-up logs that are kept.
+    """
+
+    def __init__(self, max_logs: int) -> None:
+        self.phase = WorkerPhase.STARTING
+        self.retry_after = 1.0
+        """Seconds after which a client that met a restart may come back."""
+        self._max_logs = max_logs
+        self._begin_setup()
+
+    def spawned(self) -> None:
+        """A worker was started again after a failure."""
+        self._enter(WorkerPhase.STARTING)
+        self._begin_setup()
+
+    def add_setup_log(self, data: str) -> None:
+        """The worker wrote something during its set-up."""
+        self._logs.append(data)
+
+    def ready(self) -> None:
+        """Set-up succeeded."""
+        self._enter(WorkerPhase.READY)
+        self._end_setup(SetupStatus.SUCCEEDED)
+
+    def setup_failed(self, error: str) -> None:
+        """Set-up failed for good."""
+        self._enter(WorkerPhase.SETUP_FAILED)
+        self.failure = error
+        self._logs.append(error + "\n")
+        self._end_setup(SetupStatus.FAILED)
+
+    def failed(self, error: str, *, pause: float) -> None:
+        """The worker ended for the reason `error`; the next one starts after `pause` seconds."""
+        if self._setup_status is SetupStatus.STARTING:
+            self._logs.append(error + "\n")
+            self._end_setup(SetupStatus.FAILED)
+        self._enter(WorkerPhase.RESTARTING)
+        self.failure = error
+        self.retry_after = max(1.0, pause)
+
+    def stop(self) -> None:
+        """The program is about to end."""
+        if self.phase is not WorkerPhase.STOPPING:
+            self._enter(WorkerPhase.STOPPING)
+
+    def state(self, *, slot_is_free: bool) -> HealthState:
+        """The health, in one of coglet's words."""
+        match self.phase:
+            case WorkerPhase.READY:
+                return HealthState.READY if slot_is_free else HealthState.BUSY
+            case WorkerPhase.SETUP_FAILED:
+                return HealthState.SETUP_FAILED
+            case WorkerPhase.STOPPING if self._setup_status is SetupStatus.SUCCEEDED:
+                return HealthState.BUSY
+            case _:
+                return HealthState.STARTING
+
+    def refusal(self) -> NotReady | None:
+        """Why no prediction can be taken now, if so."""
+        match self.phase:
+            case WorkerPhase.READY:
+                return None
+            case WorkerPhase.STARTING:
+                return NotReady(
+                    "Setup has not finished yet. Wait until it has finished, or GET /health-check "
+                    "for status.",
+                    retry_after=1.0,
+                )
+            case WorkerPhase.RESTARTING:
+                return NotReady(
+                    f"The worker is being restarted ({self.failure}). Try again shortly.",
+                    retry_after=self.retry_after,
+                )
+            case WorkerPhase.SETUP_FAILED:
+                return NotReady(
+                    f"Setup failed and will not be tried again: {self.failure}. "
+                    "GET /health-check for its logs."
+                )
+            case WorkerPhase.STOPPING:
+                return NotReady("The server is shutting down. Send the request to another one.")
+
+    def setup_report(self) -> SetupReport:
+        """The `setup` object of `/health-check`."""
+        return SetupReport(
+            status=self._setup_status,
+            started_at=self._setup_started,
+            completed_at=self._setup_completed,
+            logs=str(self._logs),
+        )
+
+    def _begin_setup(self) -> None:
+        self.failure = ""
+        self._setup_status = SetupStatus.STARTING
+        self._setup_started = datetime.now(UTC)
+        self._setup_completed: datetime | None = None
+        self._logs = BoundedText(self._max_logs)
+
+    def _end_setup(self, status: SetupStatus) -> None:
+        self._setup_status = status
+        self._setup_completed = datetime.now(UTC)
+
+    def _enter(self, phase: WorkerPhase) -> None:
+        if phase not in _TRANSITIONS[self.phase]:
+            raise IllegalTransition("worker", self.phase.value, phase.value)
+        self.phase = phase

@@ -1,0 +1,172 @@
+"""One prediction: its state and what it has brought so far. No I/O; the clock is passed in.
+
+All transitions are in `_TRANSITIONS`. A terminal state is reached once and then never left.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from attrs import define, field
+
+from protocol.messages import Metric, Trace
+from supervisor.config import Limits
+from supervisor.interface import PredictionStatus, PredictionView
+from supervisor.state.logs import BoundedText
+from supervisor.state.metrics import Metrics
+from supervisor.state.transitions import IllegalTransition
+
+__all__ = ["Prediction"]
+
+_S = PredictionStatus
+_TRANSITIONS: Final = {
+    # A prediction that no worker has seen can still fail or be canceled, but not succeed.
+    _S.STARTING: {_S.PROCESSING, _S.FAILED, _S.CANCELED},
+    _S.PROCESSING: {_S.SUCCEEDED, _S.FAILED, _S.CANCELED, _S.STARTING},
+    _S.SUCCEEDED: set(),
+    _S.FAILED: set(),
+    _S.CANCELED: set(),
+}
+
+
+@define(eq=False)
+class Prediction:
+    """An accepted prediction.
+
+    Attributes:
+        input: what the model gets; None once it was sent, for it may be large and hold secrets.
+        shown_input: the same with its secrets masked, for clients.
+        error: why it failed.
+        doom: the error with which the prediction will fail whatever its worker says of it,
+            because a result of it was lost or is too big.
+    """
+
+    id: str
+    input: dict[str, Any] | None
+    shown_input: dict[str, Any]
+    limits: Limits
+    context: dict[str, str] = field(factory=dict)
+    trace: Trace | None = None
+    created_at: datetime = field(factory=lambda: datetime.now(UTC))
+    status: PredictionStatus = field(default=PredictionStatus.STARTING, init=False)
+    started_at: datetime | None = field(default=None, init=False)
+    completed_at: datetime | None = field(default=None, init=False)
+    doom: str | None = field(default=None, init=False)
+    _started: float = field(default=0.0, init=False)
+    _logs: BoundedText = field(init=False)
+    _metrics: Metrics = field(factory=Metrics, init=False)
+    _items: list[Any] = field(factory=list, init=False)
+    _output_size: int = field(default=0, init=False)
+    _result: Any = field(default=None, init=False)
+    error: str | None = field(default=None, init=False)
+    _predict_time: float | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._logs = BoundedText(self.limits.max_logs)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing can follow."""
+        return self.status.is_terminal
+
+    def start(self, clock: float) -> None:
+        """`predict` is on its way to a worker."""
+        self._enter(PredictionStatus.PROCESSING)
+        self.started_at = datetime.now(UTC)
+        self._started = clock
+
+    def sent(self) -> None:
+        """`predict` was written whole; the input is not needed any more."""
+        self.input = None
+
+    def unsent(self) -> None:
+        """`predict` could not be written whole, so no worker has seen the prediction."""
+        self._enter(PredictionStatus.STARTING)
+        self.started_at = None
+
+    def add_log(self, data: str) -> None:
+        """The model wrote something."""
+        self._logs.append(data)
+
+    def add_metric(self, metric: Metric) -> bool:
+        """The model recorded a metric. False: its name is not allowed, and it was ignored."""
+        return self._metrics.apply(metric)
+
+    def add_output(self, item: Any, size: int) -> bool:
+        """The model put out an item of `size` bytes of JSON. False: the prediction is doomed."""
+        if self.doom is not None:
+            return False
+        self._output_size += size
+        if self._output_size > self.limits.max_output:
+            self.doom_with(f"Output is larger than {self.limits.max_output} bytes (--max-output)")
+            return False
+        self._items.append(item)
+        return True
+
+    def doom_with(self, error: str) -> None:
+        """Let the prediction fail with `error` as soon as its worker is done with it."""
+        if self.doom is None:
+            self.doom = error
+        self._items.clear()
+
+    def succeed(self, clock: float, *, as_list: bool) -> None:
+        """The worker is done. `as_list`: the output is a list whatever the number of items."""
+        if self.doom is not None:
+            self.fail(clock, self.doom)
+            return
+        self._enter(PredictionStatus.SUCCEEDED, clock)
+        if as_list or len(self._items) > 1:
+            self._result = self._items
+        elif self._items:
+            self._result = self._items[0]
+
+    def fail(self, clock: float, error: str) -> None:
+        """It ended without a result, for the reason `error`."""
+        self._enter(PredictionStatus.FAILED, clock)
+        self.error = self.doom or error
+
+    def cancel(self, clock: float) -> None:
+        """It was stopped because somebody asked for it (or because it was doomed)."""
+        if self.doom is not None:
+            self.fail(clock, self.doom)
+            return
+        self._enter(PredictionStatus.CANCELED, clock)
+
+    def view(self) -> PredictionView:
+        """What can be said of it now."""
+        return PredictionView(
+            id=self.id,
+            status=self.status,
+            input=self.shown_input,
+            logs=str(self._logs),
+            metrics=self._view_metrics(),
+            output=self._view_output(),
+            error=self.error,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            completed_at=self.completed_at,
+        )
+
+    def _view_metrics(self) -> dict[str, Any]:
+        metrics = self._metrics.snapshot()
+        if self._predict_time is not None:
+            metrics["predict_time"] = self._predict_time
+        return metrics
+
+    def _view_output(self) -> Any:
+        if self.status is PredictionStatus.SUCCEEDED:
+            return self._result
+        if self.status is PredictionStatus.PROCESSING and self._items:
+            return list(self._items)
+        return None
+
+    def _enter(self, status: PredictionStatus, clock: float | None = None) -> None:
+        if status not in _TRANSITIONS[self.status]:
+            raise IllegalTransition(f"prediction {self.id}", self.status.value, status.value)
+        if clock is not None:
+            # From `predict` to the terminal message (`spec/protocol.md` 5), in seconds.
+            was_sent = self.status is PredictionStatus.PROCESSING
+            self._predict_time = clock - self._started if was_sent else 0.0
+            self.completed_at = datetime.now(UTC)
+        self.status = status
