@@ -309,10 +309,10 @@ class SlotTask:
 
     async def _until_idle(self) -> None:
         grace = self._worker.times.idle_grace
-        with trio.move_on_after(grace):
+        with trio.move_on_after(grace) as scope:
             while self.state.is_finishing:
                 await self._progress.receive()
-        if self.state.is_finishing:
+        if scope.cancelled_caught:
             self._worker.give_up(
                 Cause.STUCK, f"slot {self.index} was not idle {grace:g} s after its prediction"
             )

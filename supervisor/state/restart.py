@@ -33,7 +33,7 @@ class RestartPolicy:
         """
         if ready_for is not None and ready_for >= self._times.restart_reset:
             self.failures = 0
-        pause = min(self._times.restart_pause * 2**self.failures, self._times.restart_pause_max)
+        pause = min(self._times.restart_pause * 2.0**self.failures, self._times.restart_pause_max)
         self.failures += 1
         jitter = self._times.restart_jitter
         return pause * self._uniform(1 - jitter, 1 + jitter)
