@@ -1,0 +1,250 @@
+"""Everything that the supervisor reads out of the model's OpenAPI document.
+
+The document comes from the worker, ours or a foreign one, so nothing in it is taken for granted:
+what is missing or of another shape than expected restricts nothing.
+
+The words of the errors are coglet's (`spec/http-api.md`, "Bad requests"). Most of them are those
+of the Rust library that both of us use; the rest is worded here from the kind of the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any, Final, TypeAlias
+
+import jsonschema_rs
+import structlog
+from attrs import frozen
+
+from protocol.json_text import dumps
+from supervisor.interface import InputError, InvalidInput
+
+__all__ = ["MASK", "CleanedInput", "ModelSchema"]
+
+log = structlog.get_logger("supervisor.model_schema")
+
+Node: TypeAlias = Mapping[str, Any]
+
+MASK: Final = "**********"
+"""What stands in the place of a secret, whatever its length."""
+
+MESSAGE_MAX: Final = 1000
+"""Characters of one error message; the library quotes the wrong value, however big it is."""
+
+ERRORS_MAX: Final = 100
+"""Errors in one answer: a long list of wrong items has one for each."""
+
+ROOT: Final = "__root__"
+"""coglet's name for the input as a whole in the `loc` of an error."""
+
+
+@frozen
+class CleanedInput:
+    """An input that fits the schema, as the worker gets it."""
+
+    values: dict[str, Any]
+    dropped: tuple[str, ...] = ()
+    """Names that the client sent and the model does not know, in the client's order."""
+
+
+class ModelSchema:
+    """The model's OpenAPI document, prepared for the questions that each prediction asks.
+
+    Building one compiles the validator, which takes milliseconds: once for each `ready`. Without
+    a document every input is accepted as it is.
+    """
+
+    def __init__(self, document: dict[str, Any] | None, *, is_train: bool) -> None:
+        self.document = document
+        schemas = _child(_child(document, "components"), "schemas")
+        names = ("TrainingInput", "Input") if is_train else ("Input",)
+        schema = _first(schemas, names)
+        output = _first(schemas, ("TrainingOutput", "Output") if is_train else ("Output",))
+        paths = _child(document, "paths")
+
+        self.output_is_array: bool = output.get("type") == "array"
+        """Whether the answer is a list, however many items the worker sends."""
+        self.allows_streaming: bool = (
+            _child(_child(paths, "/predictions"), "post").get("x-cog-streaming") is True
+        )
+        """Whether the model opted in to server-sent events, as coglet wants it."""
+        self.supports_training: bool = "TrainingInput" in schemas or "/trainings" in paths
+        """Whether the model can be trained."""
+
+        properties = _child(schema, "properties")
+        self._known = _known_names(schema)
+        self._nulls = _null_when_absent(properties, schema.get("required"))
+        self._secrets = frozenset(name for name in properties if _is_secret(properties[name]))
+        self._validator = _validator(schema, document, mask=None)
+        self._masked_validator = (
+            _validator(schema, document, mask=MASK) if self._secrets else self._validator
+        )
+
+    def clean_input(self, raw: dict[str, Any]) -> CleanedInput:
+        """The input as the worker gets it: without unknown names, valid, with explicit nulls.
+
+        `raw` itself is not changed. Inputs that may be null, are not required and have no default
+        become null when they are absent, as in coglet.
+
+        Raises:
+            InvalidInput: it does not fit the schema; one entry for each thing that is wrong.
+        """
+        known = self._known
+        dropped = () if known is None else tuple(name for name in raw if name not in known)
+        values = {name: value for name, value in raw.items() if known is None or name in known}
+        self._validate(values)
+        for name in self._nulls:
+            values.setdefault(name, None)
+        return CleanedInput(values, dropped)
+
+    def mask_secrets(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A copy of an input in which every secret (`x-cog-secret`) is `MASK`. Null stays null."""
+        if not self._secrets:
+            return values
+        return {
+            name: MASK if name in self._secrets and value is not None else value
+            for name, value in values.items()
+        }
+
+    def _validate(self, values: dict[str, Any]) -> None:
+        if self._validator is None:
+            return
+        try:
+            if self._validator.is_valid(values):
+                return
+            # Only now, for the words: a secret must not come back in the error about it.
+            found = self._validator.iter_errors(values)
+            masked = (self._masked_validator or self._validator).iter_errors(values)
+            errors = [
+                hidden if _top_name(error) in self._secrets else error
+                for error, hidden in islice(zip(found, masked, strict=True), ERRORS_MAX)
+            ]
+        except (ValueError, RecursionError) as error:
+            # The library gives up on a value with more than a few hundred levels.
+            too_deep = InputError(_loc(ROOT), "the input is nested too deeply")
+            raise InvalidInput([too_deep]) from error
+        errors.sort(key=_place_in_schema)
+        raise InvalidInput([_input_error(error) for error in errors])
+
+
+# --- reading the document ---------------------------------------------------------------------
+
+
+def _child(node: Node | None, name: str) -> Node:
+    """The object called `name` in `node`; an empty one if there is none."""
+    child = node.get(name) if node is not None else None
+    return child if isinstance(child, dict) else {}
+
+
+def _first(schemas: Node, names: tuple[str, ...]) -> Node:
+    return next((_child(schemas, name) for name in names if name in schemas), {})
+
+
+def _known_names(schema: Node) -> frozenset[str] | None:
+    """The names that the model takes; None if it takes any."""
+    if "properties" not in schema or schema.get("additionalProperties", False) is not False:
+        return None
+    return frozenset(_child(schema, "properties"))
+
+
+def _null_when_absent(properties: Node, required: Any) -> tuple[str, ...]:
+    needed = required if isinstance(required, list) else []
+    return tuple(
+        name
+        for name in properties
+        if _child(properties, name).get("nullable") is True
+        and "default" not in properties[name]
+        and name not in needed
+    )
+
+
+def _is_secret(node: Any) -> bool:
+    """Whether a value is secret, or holds one: a list of secrets is masked as a whole."""
+    if not isinstance(node, dict):
+        return False
+    inner = [node.get("items"), *(_variants(node, "allOf")), *(_variants(node, "anyOf"))]
+    return node.get("x-cog-secret") is True or any(map(_is_secret, inner))
+
+
+def _variants(node: Node, keyword: str) -> list[Any]:
+    variants = node.get(keyword)
+    return variants if isinstance(variants, list) else []
+
+
+# --- the validator ----------------------------------------------------------------------------
+
+
+def _validator(
+    schema: Node, document: dict[str, Any] | None, mask: str | None
+) -> jsonschema_rs.Validator | None:
+    """A validator for the input; None when there is nothing to check, or no way to."""
+    if not schema:
+        return None
+    # `$ref` in the schema says `#/components/schemas/...`: they go along at the same place.
+    whole = {
+        **_spell_out_null(schema),
+        "components": _spell_out_null(_child(document, "components")),
+    }
+    try:
+        # Offline: a document must not make this process fetch URLs.
+        return jsonschema_rs.Draft202012Validator(whole, mask=mask, offline=True)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        log.warning(
+            "the model's input schema is unusable: inputs are not checked", error=str(error)
+        )
+        return None
+
+
+def _spell_out_null(node: Any) -> Any:
+    """Say `nullable`, which is OpenAPI 3.0, in the words of JSON Schema.
+
+    `if` it is not null, `then` it must fit: so the errors of everything else stay what they were,
+    where a list of types would change their words.
+    """
+    if isinstance(node, list):
+        return [_spell_out_null(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    spelled = {key: _spell_out_null(node[key]) for key in node}
+    if node.get("nullable") is True:
+        return {"if": {"not": {"type": "null"}}, "then": spelled}
+    return spelled
+
+
+# --- wording ----------------------------------------------------------------------------------
+
+
+def _loc(place: str) -> tuple[str, str, str]:
+    return ("body", "input", place)
+
+
+def _top_name(error: jsonschema_rs.ValidationError) -> str | int | None:
+    return next(iter(error.instance_path), None)
+
+
+def _place_in_schema(error: jsonschema_rs.ValidationError) -> list[str]:
+    """Coglet keeps schemas sorted by key and reports along them."""
+    return [str(step) for step in error.schema_path]
+
+
+def _input_error(error: jsonschema_rs.ValidationError) -> InputError:
+    place = "/".join(map(str, error.instance_path))
+    match error.kind:
+        case jsonschema_rs.ValidationErrorKind.Required(property=name):
+            place = f"{place}/{name}" if place else name
+            return InputError(_loc(place), "Field required", "value_error.missing")
+        case jsonschema_rs.ValidationErrorKind.Enum(options=options):
+            quoted, _, _ = error.message.partition(" is not one of ")
+            message = f"{quoted} is not one of {dumps(options).decode()}"
+        case _:
+            message = error.message
+    return InputError(_loc(place or ROOT), _shortened(message))
+
+
+def _shortened(message: str) -> str:
+    """Without its middle if it is long: what is wrong stands at the end, the value before it."""
+    if len(message) <= MESSAGE_MAX:
+        return message
+    half = MESSAGE_MAX // 2
+    return f"{message[:half]} … {message[-half:]}"
