@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from supervisor.interface import AtCapacity, DuplicateId, HealthReport, HealthState
+from supervisor.interface import AtCapacity, DuplicateId, HealthReport, HealthState, NotReady
 from supervisor.job import Job
 from supervisor.prediction_ids import check_id, new_id
 from supervisor.state.prediction import Prediction
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from supervisor.telemetry import Telemetry
 
 __all__ = ["PredictionService"]
+
+_SHUTTING_DOWN: Final = NotReady("The server is shutting down. Send the request to another one.")
 
 
 class PredictionService:
@@ -47,6 +49,7 @@ class PredictionService:
         self._limits = limits
         self._telemetry = telemetry
         self._in_flight: dict[str, Job] = {}
+        self._refusing = False
         self._shutdown_to, self._shutdown = trio.open_memory_channel[None](1)
 
     def submit(self, request: PredictionRequest) -> Job:
@@ -57,7 +60,7 @@ class PredictionService:
                 raise DuplicateId(request.id)
         prediction_id = request.id or new_id(self._in_flight)
         prediction = self._checked(prediction_id, request)
-        refusal = self._health.refusal()
+        refusal = _SHUTTING_DOWN if self._refusing else self._health.refusal()
         if refusal is not None:
             raise refusal
         job = Job(prediction, withdraw=self._allocator.withdraw, over=self._over)
@@ -76,7 +79,8 @@ class PredictionService:
 
     def health(self) -> HealthReport:
         """The health as it is known. Never waits."""
-        state = self._health.state(slot_is_free=self._allocator.has_room)
+        takes_more = self._allocator.has_room and not self._refusing
+        state = self._health.state(slot_is_free=takes_more)
         return HealthReport(state, self._health.setup_report())
 
     async def check_health(self) -> HealthReport:
@@ -109,7 +113,7 @@ class PredictionService:
 
     def refuse(self) -> None:
         """Accept nothing any more."""
-        self._health.stop()
+        self._refusing = True
 
     async def finished(self) -> None:
         """Wait until no prediction is in flight."""

@@ -119,6 +119,10 @@ class Telemetry:
         """A newer peer sent a message that we do not know. Said once per channel and type."""
         self._supervisor.warning("Message of unknown type skipped", channel=channel, type=type_name)
 
+    def signal_ignored(self, name: str) -> None:
+        """A signal came that the operator wants ignored."""
+        self._supervisor.info("Signal ignored (--await-explicit-shutdown)", signal=name)
+
     def draining(self, grace: float) -> None:
         """The program was asked to end; what was accepted may finish."""
         self._supervisor.info("Draining", grace_seconds=grace)

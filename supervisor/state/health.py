@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Final
+from typing import Final, assert_never
 
 from supervisor.interface import HealthState, NotReady, SetupReport, SetupStatus
 from supervisor.state.logs import BoundedText
@@ -20,16 +20,14 @@ class WorkerPhase(Enum):
     READY = "ready"
     RESTARTING = "restarting"
     SETUP_FAILED = "setup failed"
-    STOPPING = "stopping"
 
 
 _P = WorkerPhase
 _TRANSITIONS: Final = {
-    _P.STARTING: {_P.READY, _P.RESTARTING, _P.SETUP_FAILED, _P.STOPPING},
-    _P.READY: {_P.RESTARTING, _P.STOPPING},
-    _P.RESTARTING: {_P.STARTING, _P.STOPPING},
-    _P.SETUP_FAILED: {_P.STOPPING},
-    _P.STOPPING: set(),
+    _P.STARTING: {_P.READY, _P.RESTARTING, _P.SETUP_FAILED},
+    _P.READY: {_P.RESTARTING},
+    _P.RESTARTING: {_P.STARTING},
+    _P.SETUP_FAILED: set(),
 }
 
 
@@ -77,11 +75,6 @@ class WorkerHealth:
         self.failure = error
         self.retry_after = max(1.0, pause)
 
-    def stop(self) -> None:
-        """The program is about to end."""
-        if self.phase is not WorkerPhase.STOPPING:
-            self._enter(WorkerPhase.STOPPING)
-
     def state(self, *, slot_is_free: bool) -> HealthState:
         """The health, in one of coglet's words."""
         match self.phase:
@@ -89,10 +82,10 @@ class WorkerHealth:
                 return HealthState.READY if slot_is_free else HealthState.BUSY
             case WorkerPhase.SETUP_FAILED:
                 return HealthState.SETUP_FAILED
-            case WorkerPhase.STOPPING if self._setup_status is SetupStatus.SUCCEEDED:
-                return HealthState.BUSY
-            case _:
+            case WorkerPhase.STARTING | WorkerPhase.RESTARTING:
                 return HealthState.STARTING
+            case _:
+                assert_never(self.phase)
 
     def refusal(self) -> NotReady | None:
         """Why no prediction can be taken now, if so."""
@@ -115,8 +108,8 @@ class WorkerHealth:
                     f"Setup failed and will not be tried again: {self.failure}. "
                     "GET /health-check for its logs."
                 )
-            case WorkerPhase.STOPPING:
-                return NotReady("The server is shutting down. Send the request to another one.")
+            case _:
+                assert_never(self.phase)
 
     def setup_report(self) -> SetupReport:
         """The `setup` object of `/health-check`."""

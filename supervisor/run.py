@@ -1,0 +1,90 @@
+"""The whole program: its root nursery, and its orderly end."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import trio
+
+from supervisor.allocator import Allocator
+from supervisor.http.server import serve_http
+from supervisor.process import open_worker
+from supervisor.reaper import become_subreaper
+from supervisor.service import PredictionService
+from supervisor.state.health import WorkerHealth
+from supervisor.supervision import Supervision
+from supervisor.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from supervisor.config import Config
+
+__all__ = ["run_server"]
+
+
+async def run_server(config: Config) -> int:
+    """Serve until SIGTERM, SIGINT or `POST /shutdown`; return the exit code.
+
+    Raises:
+        OSError: the address cannot be listened on. No worker was started.
+    """
+    become_subreaper()
+    await _Program(config).run()
+    return 0
+
+
+class _Program:
+    """The rooms of one server, and the order in which they are left."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._telemetry = Telemetry()
+        allocator = Allocator(config.queue)
+        health = WorkerHealth(config.limits.max_logs)
+        self._supervision = Supervision(config, allocator, health, self._telemetry, open_worker)
+        self._service = PredictionService(
+            self._supervision, allocator, health, config.limits, self._telemetry
+        )
+        # What a drain waits for; a second signal cancels the waiting, never the ending.
+        self._drain = trio.CancelScope()
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as root:
+            await root.start(self._listen_for_signals)
+            await root.start(serve_http, self._service, self._config)
+            await self._run_worker_until_drained()
+            root.cancel_scope.cancel()
+        self._telemetry.stopped()
+
+    async def _run_worker_until_drained(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._supervision.run)
+            await self._service.shutdown_requested()
+            with self._drain:
+                await self._wait_for_predictions()
+            self._service.refuse()
+            self._telemetry.stopping_now()
+            nursery.cancel_scope.cancel()
+
+    async def _wait_for_predictions(self) -> None:
+        times = self._config.times
+        self._telemetry.draining(times.grace)
+        await trio.sleep(times.drain_delay)
+        self._service.refuse()
+        with trio.move_on_after(times.grace):
+            await self._service.finished()
+
+    async def _listen_for_signals(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            requested = False
+            async for number in signals:
+                if number == signal.SIGTERM and self._config.await_explicit_shutdown:
+                    self._telemetry.signal_ignored("SIGTERM")
+                elif requested:
+                    self._drain.cancel()
+                else:
+                    requested = True
+                    self._service.request_shutdown()
