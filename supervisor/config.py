@@ -44,6 +44,14 @@ class Times:
     """Each pause is made longer or shorter by up to this share."""
     restart_reset: float = 60.0
     """READY for so long → the next failure counts as the first again."""
+    header_timeout: float = 15.0
+    """An HTTP connection, or the first byte of a request → the end of the request's header."""
+    body_timeout: float = 30.0
+    """Between two pieces of a request's body."""
+    write_timeout: float = 30.0
+    """For each 64 KiB of a response that the client has to take."""
+    idle_timeout: float = 75.0
+    """The end of a response → the first byte of the next request on the same connection."""
     termination_grace: float = 30.0
     """What the surroundings grant between SIGTERM and SIGKILL (Kubernetes: 30)."""
 
@@ -71,6 +79,10 @@ class Limits:
     """Output of one prediction as JSON, files as data URLs included; beyond, it fails."""
     max_body: int = 100 * 1024 * 1024
     """Body of one request."""
+    max_header: int = 64 * 1024
+    """Request line and header of one request."""
+    max_connections: int = 1000
+    """Open HTTP connections; one more is answered with 503 and closed."""
 
 
 @frozen
