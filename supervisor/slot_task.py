@@ -120,6 +120,10 @@ class SlotTask:
         job = self._job
         if isinstance(message, ProtocolVersion) or self.state.phase is SlotPhase.POISONED:
             return
+        if job is None and isinstance(message, LogLine):
+            # A foreign worker's thread may print while its prediction ends: no harm in that.
+            self._worker.telemetry.user_output(message)
+            return
         if job is None:
             raise UnexpectedMessage(f"{type(message).__name__} on a slot without a prediction")
         match message:

@@ -62,7 +62,7 @@ class Telemetry:
         """The model wrote something during set-up."""
         self._setup.info(message.data.rstrip("\n"), source=message.source.value)
 
-    def user_output(self, message: Log) -> None:
+    def user_output(self, message: Log | LogLine) -> None:
         """The model wrote something that belongs to no prediction."""
         self._user.info(message.data.rstrip("\n"), source=message.source.value)
 
