@@ -1,0 +1,106 @@
+"""What a worker's interpreter is started with: finds our two packages, and nothing else of ours.
+
+Started as `PYTHON -P …/worker/launch.py [--capture-fd N | --check]`. This file alone has to parse
+on interpreters that are too old for the worker, so that `--check` can say that they are; and until
+it has been said that they are there, it imports nothing but the standard library.
+"""
+
+import json
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+FOLDERS = {
+    name: os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), name)
+    for name in ("protocol", "worker")
+}
+OLDEST = (3, 11)
+NEEDED = (("attrs", (25, 1)), ("cattrs", (26, 1)), ("msgspec", (0, 20)))
+"""Distributions, each with the oldest version that will do."""
+
+
+class Finder(object):  # noqa: UP004 - parses anywhere
+    """Finds `worker` and `protocol`, exactly these two names, in our folders."""
+
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> "ModuleSpec | None":
+        """The spec of one of our packages; None for every other name."""
+        folder = FOLDERS.get(name)
+        if folder is None:
+            return None
+        from importlib.util import spec_from_file_location
+
+        return spec_from_file_location(
+            name, os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+        )
+
+
+def missing_packages() -> "list[str]":
+    """What has to be installed here, as requirements for pip."""
+    from importlib import metadata
+
+    missing = []
+    for name, oldest in NEEDED:
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+            continue
+        found = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+        if found < oldest:
+            missing.append("{}>={}".format(name, ".".join(map(str, oldest))))
+    return missing
+
+
+def check() -> str:
+    """One JSON object: the version of this interpreter, and what it lacks to run the worker."""
+    version = "{}.{}.{}".format(*sys.version_info[:3])
+    if sys.version_info[:2] < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        return json.dumps({"python": version, "missing": [], "needed": needed})
+    return json.dumps({"python": version, "missing": missing_packages()})
+
+
+def forget_ourselves() -> None:
+    """Make the interpreter look as it does under coglet (`python -c`), without our packages.
+
+    What was imported lives on in what refers to it; nothing of ours is imported after this. With a
+    `__file__` in `__main__`, every process that the model spawns would run this file again.
+    """
+    from importlib.machinery import BuiltinImporter
+
+    for name in [name for name in sys.modules if name.partition(".")[0] in FOLDERS]:
+        del sys.modules[name]
+    sys.path.insert(0, "")
+
+    module = type(sys)("__main__")
+    module.__dict__.update(__builtins__=sys.modules["builtins"], __loader__=BuiltinImporter)
+    sys.modules["__main__"] = module
+    sys.argv = ["-c"]
+
+
+def main(arguments: "list[str]") -> int:
+    """Run the worker, or check whether it could. Returns the exit code."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]
+    if "--check" in arguments:
+        sys.stdout.write(check() + "\n")
+        return 0
+    capture = None
+    if "--capture-fd" in arguments:
+        capture = int(arguments[arguments.index("--capture-fd") + 1])
+    finder = Finder()
+    sys.meta_path.insert(0, finder)
+    from worker.__main__ import main as run_worker
+
+    sys.meta_path.remove(finder)
+    forget_ourselves()
+    return run_worker(capture)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
