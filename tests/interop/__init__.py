@@ -1,0 +1,1 @@
+"""Our supervisor and worker against the published coglet's, in every combination."""
