@@ -1,0 +1,112 @@
+"""The pipe that a worker's fd 2 writes to, and what is left in it when the worker is dead."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["LAST_WORDS_MAX", "CapturePipe"]
+
+LAST_WORDS_MAX: Final = 64 * 1024
+"""Bytes of last words that are kept: the end of what was written."""
+
+_CHUNK: Final = 64 * 1024
+_REST_MAX: Final = 4 * 1024 * 1024
+"""Bytes that are read after the worker's death; more than a pipe holds (1 MiB unless privileged).
+
+A descendant that lives on and writes without end is not read for ever."""
+
+
+class CapturePipe:
+    """A pipe, both ends close-on-exec. Our own worker reads it as long as it lives: we do not.
+
+    Raises:
+        OSError: no descriptors left.
+    """
+
+    def __init__(self) -> None:
+        self._read_end, self._write_end = os.pipe()
+        self._open = {self._read_end, self._write_end}
+        self._tail = b""
+
+    @property
+    def read_end(self) -> int:
+        """The descriptor to read from. Its status flags are shared with the worker."""
+        return self._read_end
+
+    @property
+    def write_end(self) -> int:
+        """The descriptor that becomes the worker's fd 2."""
+        return self._write_end
+
+    @property
+    def inode(self) -> int:
+        """The pipe's number, by which `/proc/<pid>/fd` shows who holds it."""
+        return os.fstat(self._read_end).st_ino
+
+    def __enter__(self) -> CapturePipe:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close_write_end()
+        self._close(self._read_end)
+
+    def close_write_end(self) -> None:
+        """Leave the write end to the worker. May be called again."""
+        self._close(self._write_end)
+
+    def _close(self, descriptor: int) -> None:
+        if descriptor in self._open:
+            self._open.remove(descriptor)
+            os.close(descriptor)
+
+    async def drain(self, on_line: Callable[[str], None]) -> None:
+        """Read until end-of-file or cancelled, for a worker that does not read the pipe itself.
+
+        Args:
+            on_line: gets each line without its end; a line longer than 64 kB comes in pieces.
+        """
+        os.set_blocking(self._read_end, False)
+        line = b""
+        while True:
+            await trio.lowlevel.wait_readable(self._read_end)
+            chunk = os.read(self._read_end, _CHUNK)
+            if not chunk:
+                break
+            self._keep(chunk)
+            *lines, line = (line + chunk).split(b"\n")
+            if len(line) >= _CHUNK:
+                lines.append(line)
+                line = b""
+            for complete in lines:
+                on_line(complete.decode("utf-8", "replace"))
+        if line:
+            on_line(line.decode("utf-8", "replace"))
+
+    def last_words(self) -> str:
+        """The last 64 kB of what nobody, or `drain`, has read. Only when the worker is dead.
+
+        Never blocks: a descendant of the worker may live on and keep the pipe open.
+        """
+        os.set_blocking(self._read_end, False)
+        rest = _REST_MAX
+        with suppress(BlockingIOError):
+            while rest > 0 and (chunk := os.read(self._read_end, _CHUNK)):
+                self._keep(chunk)
+                rest -= len(chunk)
+        return self._tail.decode("utf-8", "replace")
+
+    def _keep(self, chunk: bytes) -> None:
+        self._tail = (self._tail + chunk)[-LAST_WORDS_MAX:]
