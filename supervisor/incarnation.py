@@ -25,7 +25,7 @@ from supervisor.ending import Cause, IncarnationEnd
 from supervisor.healthcheck import HealthcheckCalls
 from supervisor.message_reader import discard
 from supervisor.model_schema import ModelSchema
-from supervisor.process import SpawnError
+from supervisor.process import SpawnError, WorkerEnded
 from supervisor.slot_task import SlotTask
 from supervisor.telemetry import Telemetry
 
@@ -143,7 +143,7 @@ class Incarnation:
         timeout = self._config.times.setup_timeout
         with trio.move_on_after(math.inf if timeout is None else timeout) as scope:
             self._control.send(self._init())
-            streams = await self._link.accept_slots()
+            streams = await self._accept_slots()
             ready = await self._ready_in.receive()
         if scope.cancelled_caught:
             self._give_up(Cause.SETUP_TIMEOUT, f"not ready after {timeout:g} s (--setup-timeout)")
@@ -166,6 +166,13 @@ class Incarnation:
         self._ready_at = trio.current_time()
         self._health.ready()
         self._telemetry.worker_ready(self._ready_at - self._started_at)
+
+    async def _accept_slots(self) -> list[trio.SocketStream]:
+        try:
+            return await self._link.accept_slots()
+        except WorkerEnded:
+            self._give_up(Cause.EXITED)
+            await trio.sleep_forever()  # Until the cancellation that this has caused.
 
     def _init(self) -> m.Init:
         self._started_at = trio.current_time()
