@@ -1,0 +1,142 @@
+"""Files in outputs: paths and open files, copied while they are what the model means.
+
+They are copied, never linked: a hard link shows what the model writes into its file afterwards,
+as models do that yield one `out.png` after another.
+"""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import os
+import stat
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from worker.places import OutputFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker.places import Place
+
+__all__ = ["as_data_url", "file_as_data_url", "is_file", "save_file"]
+
+_PIECE: Final = 1024 * 1024
+"""Bytes, or characters of a text file, that are read at once."""
+
+_NO_FILES: Final = frozenset({dict, list, tuple, set, str, bytes, int, float, bool, type(None)})
+
+
+@frozen
+class _Source:
+    name: str
+    read: Callable[[int], Any]
+    """Answers bytes or, if it is a text file, str; empty at the end."""
+
+    def pieces(self) -> Iterator[bytes]:
+        while piece := self.read(_PIECE):
+            yield piece.encode() if isinstance(piece, str) else piece
+
+
+def is_file(value: Any) -> bool:
+    """Whether it is a path or an open file; objects that only behave like open files are too."""
+    if type(value) in _NO_FILES or isinstance(value, type):
+        return False
+    if isinstance(value, os.PathLike | io.IOBase):
+        return True
+    # tempfile's wrappers derive from nothing, and pass attributes on.
+    return all(callable(getattr(value, name, None)) for name in ("read", "seek", "close"))
+
+
+def save_file(value: Any, folder: str, place: Place) -> str:
+    """Copy a file into the new folder `folder` under its own name, and return its path.
+
+    Raises:
+        OutputFailure: it cannot be read or copied.
+    """
+    with _opened(value, place) as source:
+        try:
+            os.makedirs(folder, mode=0o700)
+            path = os.path.join(folder, source.name)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            target = open(os.open(path, flags, 0o600), "wb")  # noqa: SIM115
+        except OSError as error:
+            raise place.failure(f"cannot be copied: {error}") from error
+        with target:
+            for piece in source.pieces():
+                target.write(piece)
+    return path
+
+
+def file_as_data_url(value: Any, place: Place) -> str:
+    """The content of a file as a `data:` URL, its type guessed from its name.
+
+    Raises:
+        OutputFailure: it cannot be read.
+    """
+    with _opened(value, place) as source:
+        mime_type, _ = mimetypes.guess_type(source.name)
+        return as_data_url(b"".join(source.pieces()), mime_type)
+
+
+def as_data_url(content: bytes, mime_type: str | None = None) -> str:
+    """A `data:` URL with this content."""
+    return f"data:{mime_type or 'application/octet-stream'};base64,{b64encode(content).decode()}"
+
+
+@contextmanager
+def _opened(value: Any, place: Place) -> Iterator[_Source]:
+    """A file of the model, open at its beginning. All that goes wrong with it names the place."""
+    try:
+        if isinstance(value, os.PathLike):
+            with _open_path(os.fspath(value), place) as source:
+                yield source
+        else:
+            with _open_stream(value, place) as source:
+                yield source
+    except OutputFailure:
+        raise
+    except OSError as error:
+        raise place.failure(f"file cannot be read: {error}") from error
+    # A file-like object is code of the model.
+    except Exception as error:
+        raise place.failure(f"file cannot be read: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _open_path(path: str | bytes, place: Place) -> Iterator[_Source]:
+    # O_NONBLOCK: opening a FIFO must not wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise place.failure(f"{os.fsdecode(path)!r} is {what}")
+        yield _Source(os.path.basename(os.fsdecode(path)), file.read)
+
+
+@contextmanager
+def _open_stream(stream: Any, place: Place) -> Iterator[_Source]:
+    if getattr(stream, "closed", False):
+        raise place.failure("is a closed file; return its path instead")
+    own_name = getattr(stream, "name", None)
+    if _is_write_only(stream) and isinstance(own_name, str):
+        stream.flush()
+        with _open_path(own_name, place) as source:
+            yield source
+        return
+    if stream.seekable():
+        stream.seek(0)
+    extension = ".txt" if isinstance(stream, io.TextIOBase) else ".bin"
+    name = os.path.basename(own_name) if isinstance(own_name, str) else ""
+    yield _Source(name or f"output{extension}", stream.read)
+
+
+def _is_write_only(stream: Any) -> bool:
+    readable = getattr(stream, "readable", None)
+    return callable(readable) and not readable()

@@ -1,0 +1,92 @@
+"""From what a model answers to messages: plain JSON in chunks, files in the prediction's folder.
+
+Small texts and numbers, of which a stream has thousands, take a short way; everything else is
+walked once, made plain, and serialised once.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any, Final
+
+import msgspec
+
+from protocol.errors import Unserialisable
+from protocol.json_text import dumps
+from protocol.limits import INLINE_MAX
+from protocol.messages import FileKind, FileOutput, OutputChunk
+from protocol.spill import write_spill
+from worker.output_files import is_file, save_file
+from worker.places import ROOT, OutputFailure
+from worker.plain_json import plain_json
+
+__all__ = ["OutputFailure", "OutputWriter", "stream_of"]
+
+_SHORT: Final = INLINE_MAX // 6
+"""Characters of a text that certainly fits in a frame: JSON needs at most six bytes for one."""
+
+
+class OutputWriter:
+    """Makes the output messages of one prediction.
+
+    Args:
+        output_dir: the prediction's folder, where files and values too big for a frame go.
+    """
+
+    def __init__(self, output_dir: str) -> None:
+        self._output_dir = output_dir
+        self._chunks = 0
+        self._files = 0
+
+    def message(self, item: Any) -> OutputChunk | FileOutput:
+        """The message for one item of the output, or for the whole of it.
+
+        A file is copied before this returns: what the client gets is what it was at this moment.
+
+        Raises:
+            OutputFailure: it is nothing that a client could be sent; the text names the place.
+        """
+        kind = type(item)
+        if kind is str and len(item) < _SHORT and item.isascii():
+            return self._chunk(item)
+        if kind is int or kind is bool or item is None or (kind is float and isfinite(item)):
+            return self._chunk(item)
+        if is_file(item):
+            folder = os.path.join(self._output_dir, str(self._files))
+            self._files += 1
+            return FileOutput(save_file(item, folder, ROOT), FileKind.FILE)
+        return self._serialised(plain_json(item))
+
+    def _chunk(self, output: Any) -> OutputChunk:
+        chunk = OutputChunk(output, self._chunks)
+        self._chunks += 1
+        return chunk
+
+    def _serialised(self, plain: Any) -> OutputChunk | FileOutput:
+        try:
+            payload = dumps(plain)
+        except Unserialisable as error:  # a text that holds half a surrogate pair
+            raise OutputFailure(f"{ROOT}: {error}") from error
+        if len(payload) <= INLINE_MAX:
+            return self._chunk(msgspec.Raw(payload))
+        try:
+            os.makedirs(self._output_dir, mode=0o700, exist_ok=True)
+            path = write_spill(self._output_dir, payload)
+        except OSError as error:
+            raise OutputFailure(f"{ROOT}: cannot be written to a file: {error}") from error
+        return FileOutput(path, FileKind.OVERSIZED)
+
+
+def stream_of(result: Any) -> Iterator[Any] | None:
+    """The items of a result that is to be sent item by item; None: it is a single value.
+
+    Lists, tuples, generators and other iterators are; open files, which are iterators too, are not.
+    """
+    if isinstance(result, list | tuple):
+        return iter(result)
+    if isinstance(result, Iterator) and not isinstance(result, io.IOBase):
+        return result
+    return None

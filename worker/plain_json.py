@@ -1,0 +1,160 @@
+"""The one walk over what a model answers: from any object to plain JSON values.
+
+What JSON cannot say is refused with its place, `output.scores[3]`. The walk copies, so the model
+may go on changing its own objects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import uuid
+from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
+from enum import Enum
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from worker.output_files import as_data_url, file_as_data_url, is_file
+from worker.places import ROOT, OutputFailure, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["DEPTH_MAX", "MASK", "plain_json"]
+
+DEPTH_MAX: Final = 100
+"""Levels of lists and objects in one output; coglet's supervisor parses 127."""
+
+MASK: Final = "**********"
+"""What a secret in an output is shown as."""
+
+_LEAVES: Final = frozenset({str, int, bool, type(None)})
+"""The types whose values are plain JSON already; floats may be NaN."""
+
+
+def plain_json(value: Any) -> Any:
+    """`value` as plain JSON: str, int, float, bool, None, lists, and dicts with str as keys.
+
+    Order of keys and size of integers are kept. Files become data URLs, secrets are masked.
+
+    Raises:
+        OutputFailure: something in it has no form in JSON; the text names the place.
+    """
+    return _Walk().value(value, None, ROOT.step)
+
+
+class _Walk:
+    def __init__(self) -> None:
+        self._open: list[int] = []
+        """The identities of the containers around the present place."""
+
+    def value(self, value: Any, parent: Place | None, step: object) -> Any:
+        """The plain form of what lies at `step` in `parent`; a `Place` is made only if needed."""
+        kind = type(value)
+        if kind in _LEAVES:
+            return value
+        if isinstance(value, float):
+            if not isfinite(value):
+                raise Place(parent, step).failure(f"{float(value)} is no number in JSON")
+            return float(value)
+        place = Place(parent, step)
+        if isinstance(value, Enum):
+            return self.value(value.value, parent, step)
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, int):
+            return int(value)
+        self._enter(value, place)
+        try:
+            return self._object(value, place)
+        except OutputFailure:
+            raise
+        # Iterators, properties and `model_dump` are the model's code.
+        except Exception as error:
+            raise place.failure(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._open.pop()
+
+    def _enter(self, value: Any, place: Place) -> None:
+        identity = id(value)
+        if identity in self._open:
+            raise place.failure("contains itself")
+        if len(self._open) == DEPTH_MAX:
+            raise place.failure(f"more than {DEPTH_MAX} levels")
+        self._open.append(identity)
+
+    def _object(self, value: Any, place: Place) -> Any:
+        kind = type(value)
+        if isinstance(value, type):
+            raise place.failure(f"the class {value.__name__} itself is no output")
+        if callable(getattr(kind, "get_secret_value", None)):
+            return MASK
+        if isinstance(value, Mapping):
+            return self._mapping(value, place)
+        for method in ("model_dump", "dict"):  # pydantic 2 and 1
+            if callable(getattr(kind, method, None)):
+                return self._again(getattr(value, method)(), place)
+        if dataclasses.is_dataclass(value):
+            names = [field.name for field in dataclasses.fields(value)]
+            return self._mapping({name: getattr(value, name) for name in names}, place)
+        if attrs.has(kind):
+            names = [field.name for field in attrs.fields(kind)]
+            return self._mapping({name: getattr(value, name) for name in names}, place)
+        if isinstance(value, datetime.date | datetime.time):
+            return value.isoformat()
+        if isinstance(value, decimal.Decimal | uuid.UUID):
+            return str(value)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return as_data_url(bytes(value))
+        if is_file(value):
+            return file_as_data_url(value, place)
+        if callable(getattr(kind, "tolist", None)) and hasattr(value, "dtype"):  # numpy, torch
+            return self._again(value.tolist(), place)
+        if isinstance(value, Sequence | Set | ValuesView | Iterator):
+            return self._items(value, place)
+        raise place.failure(f"an object of type {kind.__name__} has no form in JSON")
+
+    def _again(self, value: Any, place: Place) -> Any:
+        return self.value(value, place.parent, place.step)
+
+    def _items(self, items: Iterable[Any], place: Place) -> list[Any]:
+        walk = self.value
+        return [
+            item if type(item) in _LEAVES else walk(item, place, index)
+            for index, item in enumerate(items)
+        ]
+
+    def _mapping(self, mapping: Mapping[Any, Any], place: Place) -> dict[str, Any]:
+        walk = self.value
+        return {
+            (key if type(key) is str else _key(key, place)): (
+                item if type(item) in _LEAVES else walk(item, place, key)
+            )
+            for key, item in mapping.items()
+        }
+
+
+def _key(key: Any, place: Place) -> str:
+    """A key of an object, as Python's `json` writes it, and a few more."""
+    match key:
+        case Enum():
+            return _key(key.value, place)
+        case str():
+            return str.__str__(key)
+        case True:
+            return "true"
+        case False:
+            return "false"
+        case None:
+            return "null"
+        case int() | uuid.UUID():
+            return str(key)
+        case float() if isfinite(key):
+            return repr(float(key))
+        case datetime.date():
+            return key.isoformat()
+        case _:
+            raise place.failure(f"{key!r} cannot be a key of a JSON object")

@@ -1,0 +1,211 @@
+"""From a reference such as `predict.py:Predictor` to something that can be called."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import frozen
+
+from worker.signature import Signature, resolve_input_defaults, signature_of
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["CallKind", "LoadError", "Predictor", "load_predictor"]
+
+_METHODS: Final = ("run", "predict")
+
+
+class LoadError(Exception):
+    """A model could not be loaded. `__cause__` is the model's exception, with its traceback."""
+
+
+class CallKind(Enum):
+    """How a predictor's function has to be called."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+    ASYNC_GENERATOR = "async generator"
+
+
+@frozen
+class Predictor:
+    """A loaded model."""
+
+    instance: object
+    """What the reference names; of a class, its instance."""
+    call: Callable[..., Any]
+    """Takes the prepared inputs as keyword arguments."""
+    kind: CallKind
+    signature: Signature
+    setup: Callable[[], Any] | None
+    """The model's set-up, its weights already applied. May answer an awaitable."""
+    healthcheck: Callable[[], Any] | None
+    """The model's own healthcheck. May answer an awaitable."""
+
+
+def load_predictor(ref: str, *, is_train: bool) -> Predictor:
+    """Load the file of a reference and make its predictor; the module stays in `sys.modules`.
+
+    Args:
+        ref: `path/to/file.py:Name`, or the path alone: then `Runner` or `Predictor` is meant.
+        is_train: whether `train` is to be called; else `run` or `predict`.
+
+    Raises:
+        LoadError: the file, the name or the class cannot be used.
+    """
+    path, _, name = ref.partition(":")
+    try:
+        module = _load_module(path)
+        name = name or _default_name(module, is_train=is_train)
+        return _make_predictor(_named(module, name), name, is_train=is_train)
+    # The model's own code runs here, and `sys.exit()` in it is as fatal as an error.
+    except BaseException as error:
+        text = f"failed to load predictor: {type(error).__name__}: {error}"
+        raise LoadError(text) from error
+
+
+def _load_module(path: str) -> ModuleType:
+    name = os.path.basename(path).replace(".py", "")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"Cannot load module from {path}")
+    module = importlib.util.module_from_spec(spec)
+    # Before it runs, so that what it defines can be pickled.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _default_name(module: ModuleType, *, is_train: bool) -> str:
+    """The name that is meant when a reference has none."""
+    found = [name for name in ("Runner", "Predictor") if callable(getattr(module, name, None))]
+    usable = [name for name in found if _why_unusable(getattr(module, name), name) is None]
+    if usable == ["Runner", "Predictor"]:
+        warnings.warn(
+            "Both Runner and Predictor are defined; using Runner. "
+            "Name the class if this is not intended.",
+            UserWarning,
+            stacklevel=2,
+        )
+    trainers = [name for name in found if hasattr(getattr(module, name), "train")]
+    functions = [
+        name
+        for name in (("train",) if is_train else _METHODS)
+        if inspect.isfunction(getattr(module, name, None))
+    ]
+    candidates = [*(trainers + functions if is_train else []), *usable, *found, *functions]
+    if not candidates:
+        raise AttributeError(f"module {module.__name__!r} has no Runner or Predictor")
+    return candidates[0]
+
+
+def _named(module: ModuleType, name: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        own = [
+            each
+            for each, value in vars(module).items()
+            if callable(value) and getattr(value, "__module__", None) == module.__name__
+        ]
+        near = " or ".join(repr(each) for each in difflib.get_close_matches(name, own))
+        raise AttributeError(f"{error}. Did you mean {near}?" if near else str(error)) from None
+
+
+def _make_predictor(target: Any, name: str, *, is_train: bool) -> Predictor:
+    if inspect.isclass(target):
+        problem = _why_unusable(target, name)
+        if problem and not (is_train and callable(getattr(target, "train", None))):
+            raise ValueError(problem)
+        instance = target()
+    else:
+        instance = target
+    call = _function_of(instance, is_train=is_train)
+    signature = signature_of(call)
+    is_function = inspect.isroutine(instance)
+    functions = [_method(instance, method) for method in (*_METHODS, "train")]
+    for function in [call, *functions]:
+        if function is not None:
+            resolve_input_defaults(function)
+    return Predictor(
+        instance=instance,
+        call=call,
+        kind=_kind_of(call),
+        signature=signature,
+        setup=None if is_function else _setup_of(instance),
+        healthcheck=None if is_function else _method(instance, "healthcheck"),
+    )
+
+
+def _why_unusable(target: Any, name: str) -> str | None:
+    """What is wrong with a class as a predictor; None if nothing is, or if it is no class."""
+    if not inspect.isclass(target):
+        return None
+    owners = [method for method in _METHODS if _owner(target, method) is not None]
+    if len(owners) == 1:
+        return None
+    if owners:
+        return f"{name} must define either run() or predict(), not both"
+    return f"run or predict method not found: {name}"
+
+
+def _owner(target: type, method: str) -> type | None:
+    """The class that defines a method for the model: not the SDK's base class, nor any after it."""
+    for owner in inspect.getmro(target):
+        if owner is object or owner.__module__.partition(".")[0] == "cog":
+            return None
+        value = vars(owner).get(method)
+        if callable(value) or isinstance(value, classmethod | staticmethod):
+            return owner
+    return None
+
+
+def _function_of(instance: Any, *, is_train: bool) -> Callable[..., Any]:
+    if inspect.isroutine(instance):
+        return instance
+    if is_train:
+        train = _method(instance, "train")
+        if train is not None:
+            return train
+    else:
+        for method in _METHODS:
+            found = _method(instance, method)
+            if found is not None and _owner(type(instance), method) is not None:
+                return found
+    if callable(instance):
+        function: Callable[..., Any] = instance
+        return function
+    if is_train:
+        raise ValueError("Training not supported by this predictor")
+    raise ValueError("run() or predict() method not found on predictor")
+
+
+def _method(instance: Any, name: str) -> Callable[..., Any] | None:
+    found: Any = getattr(instance, name, None)
+    return found if callable(found) else None
+
+
+def _kind_of(call: Callable[..., Any]) -> CallKind:
+    # Of a callable object, it is the method that tells.
+    for candidate in (call, getattr(call, "__call__", None)):  # noqa: B004
+        if inspect.isasyncgenfunction(candidate):
+            return CallKind.ASYNC_GENERATOR
+        if inspect.iscoroutinefunction(candidate):
+            return CallKind.ASYNC
+    return CallKind.SYNC
+
+
+def _setup_of(instance: Any) -> Callable[[], Any] | None:
+    setup = _method(instance, "setup")
+    if setup is None or "weights" not in inspect.signature(setup).parameters:
+        return setup
+    return lambda: setup(os.environ.get("COG_WEIGHTS") or None)

@@ -1,0 +1,207 @@
+"""What a model's function takes and gives, read once from the live function when it is loaded."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import typing
+from enum import Enum
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import fields, frozen
+
+from worker.conversion import Converter, converter_for
+from worker.shapes import Shape, Unknown, shape_of
+from worker.source import SourceFacts, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = [
+    "NO_DEFAULT",
+    "Constraints",
+    "Field",
+    "Signature",
+    "resolve_input_defaults",
+    "signature_of",
+]
+
+
+class _NoDefault(Enum):
+    NO_DEFAULT = "no default"
+
+
+NO_DEFAULT: Final = _NoDefault.NO_DEFAULT
+"""Stands where a parameter has no default."""
+
+
+@frozen
+class Constraints:
+    """What `Input()` or `Annotated` say about an input besides its type."""
+
+    description: str | None = None
+    ge: float | None = None
+    le: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    regex: str | None = None
+    choices: tuple[Any, ...] = ()
+    deprecated: bool = False
+    accept: str | None = None
+
+
+_CONSTRAINTS: Final = tuple(field.name for field in fields(Constraints))
+
+
+@frozen
+class Field:
+    """One input."""
+
+    name: str
+    shape: Shape
+    constraints: Constraints
+    default: Any
+    """What the model gets when the client sends nothing, before conversion; or NO_DEFAULT."""
+    is_written: bool
+    """Whether the default, if it is None, was written down and not just left to `Input()`."""
+    is_handed_over: bool
+    """Whether the default has to be passed, because the function's own default is another."""
+    convert: Converter | None
+    """None: values are passed as they are."""
+
+
+@frozen
+class Signature:
+    """The inputs of a function in their order, and what it answers."""
+
+    fields: tuple[Field, ...]
+    returns: Shape
+    takes_anything: bool = False
+    """Whether it has a `**parameter`."""
+    is_streaming: bool = False
+    """Whether it is marked with `@streaming`."""
+
+
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """Read the signature of a function, method or callable object, behind its decorators.
+
+    What cannot be read restricts nothing: there is always a signature.
+    """
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some callables written in C have none
+        return Signature((), Unknown(), takes_anything=True)
+    inner = innermost_function(function)
+    source = read_source(inner)
+    inputs = tuple(
+        _field(parameter, _annotation(inner, parameter.name), source)
+        for parameter in parameters.values()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    )
+    return Signature(
+        inputs,
+        shape_of(_annotation(inner, "return")),
+        takes_anything=any(each.kind is each.VAR_KEYWORD for each in parameters.values()),
+        is_streaming=source.is_streaming,
+    )
+
+
+def resolve_input_defaults(function: Callable[..., Any]) -> None:
+    """Replace the `Input()` objects among a function's defaults by the values they stand for.
+
+    For calls that do not come from us: a `setup` that warms up with `self.run(prompt="x")`.
+    """
+    for layer in _layers(function):
+        if inspect.isfunction(layer):
+            defaults, keyword_defaults = layer.__defaults__, layer.__kwdefaults__
+            if defaults:
+                layer.__defaults__ = tuple(_resolved(each) for each in defaults)
+            if keyword_defaults:
+                layer.__kwdefaults__ = {
+                    name: _resolved(each) for name, each in keyword_defaults.items()
+                }
+
+
+def innermost_function(function: Callable[..., Any]) -> Any:
+    """What is left when methods, partials, callable objects and decorators are taken away."""
+    *_, innermost = _layers(function)
+    return innermost
+
+
+def _layers(function: Any) -> Iterator[Any]:
+    """A callable and what it wraps, from outside to inside."""
+    seen: set[int] = set()
+    layer = function
+    while layer is not None and id(layer) not in seen:
+        seen.add(id(layer))
+        yield layer
+        layer = _inside(layer)
+
+
+def _inside(layer: Any) -> Any:
+    if inspect.ismethod(layer):
+        return layer.__func__
+    if isinstance(layer, functools.partial):
+        return layer.func
+    wrapped = getattr(layer, "__wrapped__", None)
+    if wrapped is not None or inspect.isroutine(layer) or isinstance(layer, type):
+        return wrapped
+    return getattr(type(layer), "__call__", None)  # noqa: B004
+
+
+def _annotation(function: Any, name: str) -> Any:
+    """The annotation of one parameter, its strings resolved; if that fails, something unknown.
+
+    One by one, so that a name that exists only for type checkers spoils no other parameter.
+    """
+    try:
+        annotation = function.__annotations__[name]
+        holder = SimpleNamespace(__annotations__={name: annotation})
+        names = getattr(function, "__globals__", {})
+        return typing.get_type_hints(holder, names, include_extras=True)[name]
+    # Strings in annotations are the model's code.
+    except Exception:
+        return inspect.Parameter.empty
+
+
+def _field(parameter: inspect.Parameter, annotation: Any, source: SourceFacts) -> Field:
+    declared = parameter.default
+    shape = shape_of(annotation)
+    is_input = _is_field_info(declared)
+    metadata = list(getattr(annotation, "__metadata__", ()))
+    default = NO_DEFAULT if declared is parameter.empty else _resolved(declared)
+    return Field(
+        name=parameter.name,
+        shape=shape,
+        constraints=_constraints([*metadata, declared] if is_input else metadata),
+        default=default,
+        is_written=not is_input or parameter.name in source.written_defaults,
+        is_handed_over=is_input,
+        convert=converter_for(shape),
+    )
+
+
+def _is_field_info(value: Any) -> bool:
+    """Whether it is what the SDK's `Input()` makes. The SDK is there only if the model uses it."""
+    kind = getattr(sys.modules.get("cog.input"), "FieldInfo", None)
+    return isinstance(kind, type) and isinstance(value, kind)
+
+
+def _resolved(default: Any) -> Any:
+    return default.default if _is_field_info(default) else default
+
+
+def _constraints(sources: list[Any]) -> Constraints:
+    """Gather constraints: the attributes have the same names in `cog` and in annotated-types."""
+    found: dict[str, Any] = {}
+    for source in sources:
+        if isinstance(source, type):
+            continue
+        for name in _CONSTRAINTS:
+            value = getattr(source, name, None)
+            if value is not None and not callable(value):
+                found[name] = value
+    choices = found.pop("choices", ())
+    return Constraints(**found, choices=tuple(choices))
