@@ -20,6 +20,8 @@ class Metrics:
         *parents, last = metric.name.split(".")
         if not last or not all(parents):
             return False
+        if metric.mode is MetricMode.INCREMENT and not _is_number(metric.value):
+            return True
         deletes = metric.mode is MetricMode.REPLACE and metric.value is None
         level = self._values
         for name in parents:
@@ -35,10 +37,8 @@ class Metrics:
             level[last] = metric.value
         elif metric.mode is MetricMode.APPEND:
             _append(level, last, metric.value)
-        elif _is_number(metric.value):
-            old = level.get(last, 0)
-            if _is_number(old):
-                level[last] = old + metric.value
+        else:
+            level[last] = _sum(level.get(last, 0), metric.value)
         return True
 
     def snapshot(self) -> dict[str, Any]:
@@ -53,6 +53,16 @@ def _append(level: dict[str, Any], name: str, value: Any) -> None:
         level[name].append(value)
     else:
         level[name] = [level[name], value]
+
+
+def _sum(old: Any, more: float) -> Any:
+    """Their sum; what was there before if that is no number, or no float can hold the sum."""
+    if not _is_number(old):
+        return old
+    try:
+        return old + more
+    except OverflowError:
+        return old
 
 
 def _is_number(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from supervisor.config import Times
 
 __all__ = ["RestartPolicy"]
+
+_DOUBLINGS_MAX: Final = 64
 
 
 class RestartPolicy:
@@ -33,7 +35,9 @@ class RestartPolicy:
         """
         if ready_for is not None and ready_for >= self._times.restart_reset:
             self.failures = 0
-        pause = min(self._times.restart_pause * 2.0**self.failures, self._times.restart_pause_max)
+        # The exponent is bounded because a float is: 2.0 ** 1024 raises, hours of failures later.
+        doubled = self._times.restart_pause * 2.0 ** min(self.failures, _DOUBLINGS_MAX)
+        pause = min(doubled, self._times.restart_pause_max)
         self.failures += 1
         jitter = self._times.restart_jitter
         return pause * self._uniform(1 - jitter, 1 + jitter)
