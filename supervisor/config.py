@@ -31,6 +31,8 @@ class Times:
     """SIGKILL → reaped."""
     last_read: float = 1.0
     """Reaped → what is left in pipe and sockets has been read."""
+    last_answers: float = 1.0
+    """The worker has ended → the answers to its last predictions have been written."""
     idle_grace: float = 5.0
     """Terminal message → `idle`."""
     setup_timeout: float | None = None
@@ -66,6 +68,7 @@ class Times:
             + self.term_grace
             + self.kill_wait
             + self.last_read
+            + self.last_answers
         )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 from supervisor.allocator import Allocator
+from supervisor.http.draining import Draining
 from supervisor.http.server import serve_http
 from supervisor.process import open_worker
 from supervisor.reaper import become_subreaper
@@ -45,14 +47,19 @@ class _Program:
         self._service = PredictionService(
             self._supervision, allocator, health, config.limits, self._telemetry
         )
+        self._draining = Draining()
         # What a drain waits for; a second signal cancels the waiting, never the ending.
-        self._drain = trio.CancelScope()
+        self._patience = trio.CancelScope()
 
     async def run(self) -> None:
         async with trio.open_nursery() as root:
             await root.start(self._listen_for_signals)
-            await root.start(serve_http, self._service, self._config)
+            await root.start(
+                partial(serve_http, draining=self._draining), self._service, self._config
+            )
             await self._run_worker_until_drained()
+            with trio.move_on_after(self._config.times.last_answers):
+                await self._draining.wait_answered()
             root.cancel_scope.cancel()
         self._telemetry.stopped()
 
@@ -60,9 +67,9 @@ class _Program:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._supervision.run)
             await self._service.shutdown_requested()
-            with self._drain:
+            with self._patience:
                 await self._wait_for_predictions()
-            self._service.refuse()
+            self._refuse()
             self._telemetry.stopping_now()
             nursery.cancel_scope.cancel()
 
@@ -70,9 +77,13 @@ class _Program:
         times = self._config.times
         self._telemetry.draining(times.grace)
         await trio.sleep(times.drain_delay)
-        self._service.refuse()
+        self._refuse()
         with trio.move_on_after(times.grace):
             await self._service.finished()
+
+    def _refuse(self) -> None:
+        self._service.refuse()
+        self._draining.begin()
 
     async def _listen_for_signals(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -84,7 +95,7 @@ class _Program:
                 if number == signal.SIGTERM and self._config.await_explicit_shutdown:
                     self._telemetry.signal_ignored("SIGTERM")
                 elif requested:
-                    self._drain.cancel()
+                    self._patience.cancel()
                 else:
                     requested = True
                     self._service.request_shutdown()

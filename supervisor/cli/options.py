@@ -156,6 +156,20 @@ OPTIONS: Final = (
         "Body of one request; a larger one is refused with 413.",
     ),
     Option(
+        "max-header",
+        "limits",
+        "limits.max_header",
+        values.SIZE,
+        "Request line and header of one request.",
+    ),
+    Option(
+        "max-connections",
+        "limits",
+        "limits.max_connections",
+        values.COUNT,
+        "Open HTTP connections; one more is answered with 503 and closed.",
+    ),
+    Option(
         "max-logs",
         "limits",
         "limits.max_logs",
@@ -200,12 +214,17 @@ OPTIONS: Final = (
     _time("term-grace", "SIGTERM to the worker until it has ended."),
     _time("kill-wait", "SIGKILL to the worker until it is gone."),
     _time("last-read", "The worker is gone until what it left in its channels is read."),
+    _time("last-answers", "Then until the answers to its last predictions are written."),
     _time("idle-grace", "A prediction's end until its slot is free; then the worker is ended."),
     _time("healthcheck-timeout", "The model's own healthcheck."),
     _time("restart-pause", "Before the first restart of a worker; doubles with each one after."),
     _time("restart-pause-max", "The longest pause before a restart."),
     _time("restart-jitter", "Share by which each pause is made shorter or longer.", values.SHARE),
     _time("restart-reset", "Ready for so long, and the next restart counts as the first."),
+    _time("header-timeout", "A connection, or a request's first byte, until its header is read."),
+    _time("body-timeout", "Between two pieces of a request's body."),
+    _time("write-timeout", "For each 64 KiB of a response that the client has to take."),
+    _time("idle-timeout", "A response's end until the next request on the same connection."),
     _time(
         "termination-grace",
         "What the surroundings grant between SIGTERM and SIGKILL. If a stop can take longer, "
