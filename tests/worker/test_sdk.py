@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def run_python(source: str, *, cwd: Path) -> str:
+    """What a fresh interpreter prints that has only our packages and its own environment."""
+    preamble = f"import sys; sys.path.append({str(CHECKOUT)!r})\n"
+    finished = subprocess.run(
+        [sys.executable, "-P", "-c", preamble + source],
+        cwd=cwd,
+        # A relative entry of the test run's own path would mean the model's folder here.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_the_published_sdk_runs_without_the_native_half(tmp_path: Path) -> None:
+    printed = run_python(
+        """
+from worker import sdk
+sdk.install()
+import cog
+print(cog.CancelationException is sdk.CancelationException)
+print(type(cog.current_scope()).__name__)
+print([name for name in sys.modules if name.startswith("coglet.") and name != "coglet._sdk"])
+""",
+        cwd=tmp_path,
+    )
+    assert printed.split("\n")[:3] == ["True", "Scope", "[]"]
+
+
+def test_cogs_own_metric_calls_reach_the_scope(tmp_path: Path) -> None:
+    printed = run_python(
+        """
+from worker import sdk
+sdk.install()
+import cog
+from worker.scope import active_scope
+class Runner(cog.BasePredictor):
+    def predict(self):
+        cog.current_scope().record_metric("a", 1)
+        cog.current_scope().metrics["b"] = 2.5
+        cog.emit_metric("c", 3)
+with active_scope(lambda metric: print(metric.name, metric.value), {}):
+    Runner().predict()
+""",
+        cwd=tmp_path,
+    )
+    assert printed == "a 1\nb 2.5\nc 3\n"
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("coglet.__version__", "0.23.1"),
+        ("coglet.server.active", "True"),
+        ("coglet._sdk.current_scope().__class__ is coglet._sdk.Scope", "True"),
+        ("__import__('coglet._sdk')._sdk is coglet._sdk", "True"),
+        ("__import__('importlib.util').util.find_spec('coglet').name", "coglet"),
+        ("issubclass(coglet.CancelationException, Exception)", "False"),
+        ("coglet.CancelationException.__module__", "coglet"),
+    ],
+)
+def test_the_stand_in_has_what_coglet_has(expression: str, value: str, tmp_path: Path) -> None:
+    source = f"from worker import sdk; sdk.install(); import coglet; print({expression})"
+    assert run_python(source, cwd=tmp_path) == f"{value}\n"
+
+
+def test_a_model_cannot_start_a_server_inside_a_worker(tmp_path: Path) -> None:
+    printed = run_python(
+        """
+from worker import sdk; sdk.install()
+import coglet
+try:
+    coglet.server.serve(predictor_ref="x", port=1)
+except RuntimeError as error:
+    print(error)
+""",
+        cwd=tmp_path,
+    )
+    assert printed == "a server cannot be started inside a worker\n"
+
+
+def test_a_coglet_that_is_there_already_gets_our_parts(tmp_path: Path) -> None:
+    printed = run_python(
+        """
+import types
+there = sys.modules["coglet"] = types.ModuleType("coglet")
+there.other = "kept"
+from worker import sdk; sdk.install()
+import coglet
+print(coglet is there, coglet.other, coglet.CancelationException is sdk.CancelationException)
+""",
+        cwd=tmp_path,
+    )
+    assert printed == "True kept True\n"
+
+
+def test_nothing_of_ours_is_imported_after_our_modules_are_gone(tmp_path: Path) -> None:
+    """The model finds its own `worker` and `protocol`, whatever we do later."""
+    (tmp_path / "worker.py").write_text("whose = 'the model'")
+    (tmp_path / "protocol.py").write_text("whose = 'the model'")
+    (tmp_path / "predict.py").write_text(
+        """
+import enum, typing
+from pathlib import Path
+import worker, protocol
+
+class Style(enum.Enum):
+    PLAIN = "plain"
+
+class Predictor:
+    def predict(self, file: Path, style: Style, texts: list[str] = []) -> dict[str, typing.Any]:
+        return {"whose": [worker.whose, protocol.whose], "file": file.read_text(), "style": style}
+"""
+    )
+    printed = run_python(
+        f"""
+import os, tempfile
+from worker import inputs, outputs, predictor, schema, scope, sdk
+sdk.install()
+sys.path.remove({str(CHECKOUT)!r})
+for name in [*sys.modules]:
+    if name.split(".")[0] in ("worker", "protocol"):
+        del sys.modules[name]
+sys.path.insert(0, "")
+loaded = predictor.load_predictor("predict.py:Predictor", is_train=False)
+document = schema.model_schema(loaded, is_train=False)
+writer = outputs.OutputWriter(tempfile.mkdtemp())
+values = {{"file": "data:,hello", "style": "plain"}}
+with scope.active_scope(print, {{}}), inputs.prepared_inputs(loaded.signature, values) as arguments:
+    message = writer.message(loaded.call(**arguments))
+print(bytes(message.output).decode())
+print(document["components"]["schemas"]["Input"]["required"])
+print("worker.inputs" in sys.modules, sys.modules["worker"].whose)
+""",
+        cwd=tmp_path,
+    )
+    assert printed.splitlines() == [
+        '{"whose":["the model","the model"],"file":"hello","style":"plain"}',
+        "['file', 'style']",
+        "False the model",
+    ]
