@@ -20,7 +20,7 @@ from attrs import frozen
 from protocol.json_text import dumps
 from supervisor.interface import InputError, InvalidInput
 
-__all__ = ["MASK", "CleanedInput", "ModelSchema"]
+__all__ = ["MASK", "CleanedInput", "ModelSchema", "documents_streaming", "documents_training"]
 
 log = structlog.get_logger("supervisor.model_schema")
 
@@ -61,15 +61,12 @@ class ModelSchema:
         names = ("TrainingInput", "Input") if is_train else ("Input",)
         schema = _first(schemas, names)
         output = _first(schemas, ("TrainingOutput", "Output") if is_train else ("Output",))
-        paths = _child(document, "paths")
 
         self.output_is_array: bool = output.get("type") == "array"
         """Whether the answer is a list, however many items the worker sends."""
-        self.allows_streaming: bool = (
-            _child(_child(paths, "/predictions"), "post").get("x-cog-streaming") is True
-        )
+        self.allows_streaming: bool = documents_streaming(document)
         """Whether the model opted in to server-sent events, as coglet wants it."""
-        self.supports_training: bool = "TrainingInput" in schemas or "/trainings" in paths
+        self.supports_training: bool = documents_training(document)
         """Whether the model can be trained."""
 
         properties = _child(schema, "properties")
@@ -126,6 +123,18 @@ class ModelSchema:
             raise InvalidInput([too_deep]) from error
         errors.sort(key=_place_in_schema)
         raise InvalidInput([_input_error(error) for error in errors])
+
+
+def documents_streaming(document: dict[str, Any] | None) -> bool:
+    """Whether a document says that the model opted in to server-sent events."""
+    predictions = _child(_child(document, "paths"), "/predictions")
+    return _child(predictions, "post").get("x-cog-streaming") is True
+
+
+def documents_training(document: dict[str, Any] | None) -> bool:
+    """Whether a document says that the model can be trained."""
+    schemas = _child(_child(document, "components"), "schemas")
+    return "TrainingInput" in schemas or "/trainings" in _child(document, "paths")
 
 
 # --- reading the document ---------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from supervisor.http.values import Response, json_response
 from supervisor.interface import HealthReport, HealthState, Service, SetupReport
+from supervisor.model_schema import documents_training
 
 if TYPE_CHECKING:
     from supervisor.http.ready_file import ReadyFile
@@ -36,8 +37,7 @@ _TRAINING_URLS: Final = {
 
 def discover(service: Service) -> Response:
     """`GET /`: where everything is. Trainings are listed if the model's document has them."""
-    document = service.openapi() or {}
-    trainings = _TRAINING_URLS if "/trainings" in document.get("paths", {}) else {}
+    trainings = _TRAINING_URLS if documents_training(service.openapi()) else {}
     return json_response(200, {"cog_version": COMPATIBLE_COGLET, **_URLS, **trainings})
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "draining_response",
     "http_error",
     "invalid_response",
+    "raw_error",
     "refusal_response",
     "too_large_response",
 ]
@@ -78,6 +79,16 @@ def refusal_response(refusal: Refusal) -> Response:
             return json_response(409, _failed(reason))
         case _:
             raise TypeError(f"not a refusal that exists: {refusal!r}")
+
+
+def raw_error(status: int, detail: str | None = None) -> bytes:
+    """A whole HTTP/1.1 answer, for what is refused before there is a request; then close."""
+    response = detail_response(status, detail or HTTPStatus(status).phrase, CLOSE)
+    length = ("content-length", str(len(response.body)))
+    head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    for name, value in (("content-type", response.content_type), length, *response.headers):
+        head.append(f"{name}: {value}")
+    return "\r\n".join([*head, "", ""]).encode("ascii") + response.body
 
 
 def _failed(error: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from supervisor.interface import (
     Refusal,
     Service,
 )
+from supervisor.model_schema import documents_streaming
 
 if TYPE_CHECKING:
     from supervisor.http.values import Request
@@ -74,7 +75,7 @@ async def _run(
     service: Service, request: Request, body: PredictionBody, prediction_id: str | None
 ) -> Response:
     if accepts_event_stream(request.headers.get("accept")):
-        return _no_streaming()
+        return _no_streaming(service)
     try:
         handle = service.submit(
             PredictionRequest(body.input, prediction_id, body.context, _trace(request))
@@ -102,10 +103,11 @@ def _trace(request: Request) -> Trace | None:
     return Trace(traceparent, request.headers.get("tracestate", ""))
 
 
-def _no_streaming() -> Response:
-    # Until there is streaming, this is coglet's answer for a model that has not opted in.
-    reason = "This model does not support streaming responses. Ask without Accept: "
-    return json_response(406, {"error": f"{reason}text/event-stream."})
+def _no_streaming(service: Service) -> Response:
+    if documents_streaming(service.openapi()):
+        return json_response(406, {"error": "This server does not stream responses yet."})
+    reason = "This model does not support streaming responses."
+    return json_response(406, {"error": f"{reason} Add @cog.streaming to predict() to enable SSE."})
 
 
 # --- bodies -----------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ def _no_streaming() -> Response:
 
 def _result(view: PredictionView) -> dict[str, Any]:
     """A terminal prediction. `output` only if it succeeded, `error` only if it failed."""
-    body = {
+    body: dict[str, Any] = {
         "id": view.id,
         "status": view.status.value,
         "logs": view.logs,
@@ -128,7 +130,7 @@ def _result(view: PredictionView) -> dict[str, Any]:
 
 def _state(view: PredictionView) -> dict[str, Any]:
     """A prediction in flight, its input included; without `output` as long as there is none."""
-    body = {
+    body: dict[str, Any] = {
         "id": view.id,
         "status": view.status.value,
         "input": view.input,

@@ -85,7 +85,7 @@ def _parse(data: bytes) -> PredictionBody:
         # First all of it: a typed decoder skips unknown fields without a look at their UTF-8.
         body = msgspec.convert(loads(data), PredictionBody)
     except (NotJson, NotUtf8) as error:
-        detail = f"Failed to parse the request body as JSON: {error if data else 'it is empty'}"
+        detail = f"Failed to parse the request body as JSON: {_reason(data, error)}"
         raise BadRequest(detail_response(400, detail)) from error
     except msgspec.ValidationError as error:
         raise BadRequest(_wrong_shape(str(error))) from error
@@ -99,6 +99,14 @@ def _parse(data: bytes) -> PredictionBody:
     if not isinstance(body.input, dict):
         raise BadRequest(invalid_response([_not_an_object(body.input)]))
     return body
+
+
+def _reason(data: bytes, error: NotJson | NotUtf8) -> str:
+    if not data:
+        return "it is empty"
+    if isinstance(error.__cause__, RecursionError):
+        return "it is nested too deeply"
+    return str(error)
 
 
 def _wrong_shape(what: str) -> Response:

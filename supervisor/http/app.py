@@ -1,0 +1,140 @@
+"""The Quart-Trio application: routes, and the way from Quart's requests to our handlers and back.
+
+Nothing is decided here. Every body comes from `supervisor.http.errors` or a handler.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from quart import Response as QuartResponse
+from quart import request as quart_request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from supervisor.http import about, predictions
+from supervisor.http.errors import draining_response, http_error, too_large_response
+from supervisor.http.values import Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from supervisor.config import Limits
+    from supervisor.http.draining import Draining
+    from supervisor.http.ready_file import ReadyFile
+    from supervisor.interface import Service
+
+__all__ = ["create_app"]
+
+log = structlog.get_logger("supervisor.http.app")
+
+SERVED_IN_A_DRAIN = frozenset({"cancel_prediction"})
+"""Endpoints that still work when the server is about to end: waiting is what they shorten."""
+
+
+class _App(QuartTrio):
+    """Quart, logging where we do."""
+
+    def log_exception(self, exception_info: Any) -> None:
+        log.error("a request failed", exc_info=exception_info)
+
+
+def create_app(
+    service: Service, limits: Limits, draining: Draining, ready_file: ReadyFile | None
+) -> QuartTrio:
+    """The application for one service."""
+    app = _App("supervisor.http", static_folder=None)
+    app.config.update(
+        # Quart's defaults would cut real use. Times are the connection's business.
+        MAX_CONTENT_LENGTH=limits.max_body,
+        BODY_TIMEOUT=None,
+        RESPONSE_TIMEOUT=None,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+    )
+    app.url_map.merge_slashes = False
+    _add_routes(app, service, ready_file)
+    _add_errors(app, limits)
+
+    async def refuse_in_a_drain() -> QuartResponse | None:
+        if draining.begun and quart_request.endpoint not in SERVED_IN_A_DRAIN:
+            return _quart_response(draining_response())
+        return None
+
+    app.before_request(refuse_in_a_drain)
+    return app
+
+
+def _add_routes(app: QuartTrio, service: Service, ready_file: ReadyFile | None) -> None:
+    async def discover() -> Response:
+        return about.discover(service)
+
+    async def health_check() -> Response:
+        return await about.health_check(service, ready_file)
+
+    async def openapi() -> Response:
+        return about.openapi(service)
+
+    async def shutdown() -> Response:
+        return about.request_shutdown(service)
+
+    async def create_prediction() -> Response:
+        return await predictions.create_prediction(service, await _plain_request())
+
+    async def put_prediction(prediction_id: str) -> Response:
+        return await predictions.put_prediction(service, await _plain_request(), prediction_id)
+
+    async def cancel_prediction(prediction_id: str) -> Response:
+        return await predictions.cancel_prediction(service, prediction_id)
+
+    _route(app, "GET", "/", discover)
+    _route(app, "GET", "/health-check", health_check)
+    _route(app, "GET", "/openapi.json", openapi)
+    _route(app, "POST", "/shutdown", shutdown)
+    _route(app, "POST", "/predictions", create_prediction)
+    _route(app, "PUT", "/predictions/<prediction_id>", put_prediction)
+    _route(app, "POST", "/predictions/<prediction_id>/cancel", cancel_prediction)
+
+
+def _route(
+    app: QuartTrio, method: str, path: str, handler: Callable[..., Awaitable[Response]]
+) -> None:
+    async def view(**arguments: str) -> QuartResponse:
+        return _quart_response(await handler(**arguments))
+
+    app.add_url_rule(path, handler.__name__, view, methods=[method])
+
+
+def _add_errors(app: QuartTrio, limits: Limits) -> None:
+    async def on_http_exception(error: HTTPException) -> QuartResponse:
+        match error:
+            case RequestEntityTooLarge():
+                response = too_large_response(limits.max_body)
+            case MethodNotAllowed(valid_methods=methods):
+                response = http_error(405, ", ".join(sorted(methods or ())))
+            case _:
+                response = http_error(error.code or 500)
+        return _quart_response(response)
+
+    async def on_exception(error: Exception) -> QuartResponse:
+        log.error("a request failed", path=quart_request.path, exc_info=error)
+        return _quart_response(http_error(500))
+
+    app.register_error_handler(HTTPException, on_http_exception)
+    app.register_error_handler(Exception, on_exception)
+
+
+async def _plain_request() -> Request:
+    body = await quart_request.get_data(cache=False, as_text=False, parse_form_data=False)
+    headers: dict[str, str] = {}
+    for name, value in quart_request.headers.items():
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Request(headers, body)
+
+
+def _quart_response(response: Response) -> QuartResponse:
+    headers = dict(response.headers)
+    return QuartResponse(
+        response.body, response.status, headers, content_type=response.content_type
+    )
