@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import fields, frozen
 
+from worker.annotations import shape_of
 from worker.conversion import Converter, converter_for
-from worker.shapes import Shape, Unknown, shape_of
+from worker.shapes import Shape, Unknown
 from worker.source import SourceFacts, read_source
 
 if TYPE_CHECKING:
