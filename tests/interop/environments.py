@@ -79,7 +79,7 @@ def _build(venv: Path, requirements: Path, lock: int) -> None:
 
 
 def _run(lock: int, *argv: str) -> None:
-    """Run one step. The lock goes with it: if we are killed, it is held until the step has ended."""
+    """Run one step. The lock goes with it: if we are killed, it is held until the step ends."""
     # A pip that was configured for the user's own purposes must not install elsewhere.
     environ = {key: value for key, value in os.environ.items() if key != "PIP_TARGET"}
     try:
