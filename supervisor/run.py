@@ -54,9 +54,10 @@ class _Program:
     async def run(self) -> None:
         async with trio.open_nursery() as root:
             await root.start(self._listen_for_signals)
-            await root.start(
+            port = await root.start(
                 partial(serve_http, draining=self._draining), self._service, self._config
             )
+            self._telemetry.listening(self._config.host, port)
             await self._run_worker_until_drained()
             with trio.move_on_after(self._config.times.last_answers):
                 await self._draining.wait_answered()

@@ -32,6 +32,11 @@ class Telemetry:
         self._user = structlog.get_logger("coglet::user")
         self._prediction = structlog.get_logger("coglet::prediction")
 
+    def listening(self, host: str, port: int) -> None:
+        """The HTTP server accepts connections; the port is the real one."""
+        shown = f"[{host}]" if ":" in host else host
+        self._supervisor.info(f"Listening on http://{shown}:{port}", port=port)
+
     def worker_starting(self, predictor_ref: str, slots: int) -> None:
         """A worker is about to be spawned."""
         self._supervisor.info("Worker starting", predictor=predictor_ref, slots=slots)

@@ -89,6 +89,7 @@ def _serve(**given: Any) -> int:
     # What only a server needs is imported only now: `--help` and errors stay quick.
     import trio
 
+    from supervisor.http.server import ListenError
     from supervisor.logging import configure_logging
     from supervisor.run import run_server
 
@@ -96,8 +97,20 @@ def _serve(**given: Any) -> int:
     log = structlog.get_logger("supervisor.cli")
     for notice in resolved.notices:
         log.warning(notice)
-    code: int = trio.run(run_server, config)
+    code = 0
+    try:
+        code = trio.run(run_server, config)
+    except* ListenError as group:
+        log.error(str(_first_of(group)))  # noqa: TRY400 - one line says it all
+        code = 1
     return code
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """The first exception in a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _with_interpreter(config: Config) -> Config:

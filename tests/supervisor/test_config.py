@@ -259,12 +259,12 @@ def test_what_is_marked_secret_is_withheld_by_all_its_names() -> None:
 
 
 def test_the_defaults_fit_into_a_pods_30_seconds() -> None:
-    assert Times().worst_case_stop == 27
+    assert Times().worst_case_stop == 28
     assert notices() == []
 
 
 def test_a_stop_that_may_take_too_long_is_a_notice() -> None:
     (notice,) = notices({"grace": "20"})
-    assert "a stop can take 32 s" in notice
+    assert "a stop can take 33 s" in notice
     assert "30 s after SIGTERM" in notice
     assert notices({"grace": "20"}, COGLET_TERMINATION_GRACE="60") == []

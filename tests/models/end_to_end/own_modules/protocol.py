@@ -1,0 +1,1 @@
+MARK = "the model's protocol"
