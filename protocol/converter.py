@@ -6,6 +6,7 @@ from enum import Enum, EnumType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import attrs
+from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import make_converter
 
@@ -92,17 +93,30 @@ _TRANSPORTS: Final[dict[str, type[Transport]]] = {
     "AbstractSockets": AbstractSockets,
 }
 _NESTED: Final = (m.Trace, m.WorkerInfo)
+_JSON: Final[tuple[Any, ...]] = (
+    Any,
+    dict[str, Any],
+    dict[str, Any] | None,
+    dict[str, str],
+    list[str],
+)
+"""Types of fields that are plain JSON already."""
 _LEFT_OUT_WHEN_DEFAULT: Final = {(m.Done, "is_stream")}
 """Fields besides those whose default is None that coglet leaves out."""
 
 
 def unstructure_hook(kind: type[Any], *omitted: str) -> Callable[[Any], dict[str, Any]]:
     """How a message becomes a dictionary, in the order of its fields; `omitted` are never in it."""
+    fields_of_kind = attrs.fields(attrs.resolve_types(kind))
     overrides = {name: override(omit=True) for name in omitted}
+    for attribute in fields_of_kind:
+        if attribute.type in _JSON:
+            # The encoder walks it; cattrs would do so too, in Python, item by item.
+            overrides.setdefault(attribute.name, override(unstruct_hook=identity))
     unstructure = make_dict_unstructure_fn(kind, _converter, **cast("Any", overrides))
     left_out = tuple(
         (attribute.name, attribute.default)
-        for attribute in attrs.fields(attrs.resolve_types(kind))
+        for attribute in fields_of_kind
         if attribute.default is None or (kind, attribute.name) in _LEFT_OUT_WHEN_DEFAULT
     )
     if not left_out:
