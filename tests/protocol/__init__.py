@@ -1,0 +1,1 @@
+"""The wire: golden bytes of real coglets, round trips, fuzz, spill files."""
