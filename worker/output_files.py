@@ -110,14 +110,15 @@ def _opened(value: Any, place: Place) -> Iterator[_Source]:
 
 @contextmanager
 def _open_path(path: str | bytes, place: Place) -> Iterator[_Source]:
-    # O_NONBLOCK: opening a FIFO must not wait for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise place.failure(f"{os.fsdecode(path)!r} is {what}")
+    with open(path, "rb", opener=_open_nonblocking) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise place.failure(f"{os.fsdecode(path)!r} is not a regular file")
         yield _Source(os.path.basename(os.fsdecode(path)), file.read)
+
+
+def _open_nonblocking(path: str, flags: int) -> int:
+    """As `os.open`, but opening a FIFO does not wait for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @contextmanager

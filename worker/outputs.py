@@ -21,7 +21,7 @@ from protocol.messages import FileKind, FileOutput, OutputChunk
 from protocol.spill import write_spill
 from worker.output_files import is_file, save_file
 from worker.places import ROOT, OutputFailure
-from worker.plain_json import plain_json
+from worker.plain_json import bad_text, plain_json
 
 __all__ = ["OutputFailure", "OutputWriter", "stream_of"]
 
@@ -69,14 +69,14 @@ class OutputWriter:
         try:
             payload = dumps(plain)
         except Unserialisable as error:  # a text that holds half a surrogate pair
-            raise OutputFailure(f"{ROOT}: {error}") from error
+            raise (bad_text(plain) or ROOT).failure(str(error)) from error
         if len(payload) <= INLINE_MAX:
             return self._chunk(msgspec.Raw(payload))
         try:
             os.makedirs(self._output_dir, mode=0o700, exist_ok=True)
             path = write_spill(self._output_dir, payload)
         except OSError as error:
-            raise OutputFailure(f"{ROOT}: cannot be written to a file: {error}") from error
+            raise ROOT.failure(f"cannot be written to a file: {error}") from error
         return FileOutput(path, FileKind.OVERSIZED)
 
 

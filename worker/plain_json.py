@@ -23,7 +23,7 @@ from worker.places import ROOT, OutputFailure, Place
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DEPTH_MAX", "MASK", "plain_json"]
+__all__ = ["DEPTH_MAX", "MASK", "bad_text", "plain_json"]
 
 DEPTH_MAX: Final = 100
 """Levels of lists and objects in one output; coglet's supervisor parses 127."""
@@ -44,6 +44,30 @@ def plain_json(value: Any) -> Any:
         OutputFailure: something in it has no form in JSON; the text names the place.
     """
     return _Walk().value(value, None, ROOT.step)
+
+
+def bad_text(plain: Any, parent: Place | None = None, step: object = ROOT.step) -> Place | None:
+    """Where a plain value holds a text that is no Unicode (half a surrogate pair)."""
+    if isinstance(plain, str):
+        return None if _is_unicode(plain) else Place(parent, step)
+    place = Place(parent, step)
+    if isinstance(plain, dict):
+        if not all(map(_is_unicode, plain)):
+            return place
+        found = (bad_text(item, place, key) for key, item in plain.items())
+    elif isinstance(plain, list):
+        found = (bad_text(item, place, index) for index, item in enumerate(plain))
+    else:
+        return None
+    return next(filter(None, found), None)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Walk:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +15,10 @@ from worker.predictor import load_predictor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from worker.predictor import Predictor
+
+CHECKOUT = str(Path(__file__).parents[2])
 
 _numbers = itertools.count()
 
@@ -37,3 +41,29 @@ def load_model(
     for module in set(sys.modules) - before:
         if module.startswith("model_"):
             del sys.modules[module]
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[[str], str]:
+    """Runs source text in a fresh interpreter, in a folder of its own, and answers what it prints.
+
+    The interpreter has only our packages (from the last entry of its path, `CHECKOUT`) and what is
+    installed where the tests run.
+    """
+
+    def run(source: str) -> str:
+        preamble = f"import sys; CHECKOUT = {CHECKOUT!r}; sys.path.append(CHECKOUT)\n"
+        finished = subprocess.run(
+            [sys.executable, "-P", "-c", preamble + source],
+            cwd=tmp_path,
+            # A relative entry of the test run's own path would mean the model's folder there.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    return run

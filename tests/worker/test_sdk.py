@@ -1,33 +1,17 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    RunPython = Callable[[str], str]
 
 
-def run_python(source: str, *, cwd: Path) -> str:
-    """What a fresh interpreter prints that has only our packages and its own environment."""
-    preamble = f"import sys; sys.path.append({str(CHECKOUT)!r})\n"
-    finished = subprocess.run(
-        [sys.executable, "-P", "-c", preamble + source],
-        cwd=cwd,
-        # A relative entry of the test run's own path would mean the model's folder here.
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
-
-
-def test_the_published_sdk_runs_without_the_native_half(tmp_path: Path) -> None:
+def test_the_published_sdk_runs_without_the_native_half(run_python: RunPython) -> None:
     printed = run_python(
         """
 from worker import sdk
@@ -36,13 +20,12 @@ import cog
 print(cog.CancelationException is sdk.CancelationException)
 print(type(cog.current_scope()).__name__)
 print([name for name in sys.modules if name.startswith("coglet.") and name != "coglet._sdk"])
-""",
-        cwd=tmp_path,
+"""
     )
     assert printed.split("\n")[:3] == ["True", "Scope", "[]"]
 
 
-def test_cogs_own_metric_calls_reach_the_scope(tmp_path: Path) -> None:
+def test_cogs_own_metric_calls_reach_the_scope(run_python: RunPython) -> None:
     printed = run_python(
         """
 from worker import sdk
@@ -56,8 +39,7 @@ class Runner(cog.BasePredictor):
         cog.emit_metric("c", 3)
 with active_scope(lambda metric: print(metric.name, metric.value), {}):
     Runner().predict()
-""",
-        cwd=tmp_path,
+"""
     )
     assert printed == "a 1\nb 2.5\nc 3\n"
 
@@ -74,12 +56,14 @@ with active_scope(lambda metric: print(metric.name, metric.value), {}):
         ("coglet.CancelationException.__module__", "coglet"),
     ],
 )
-def test_the_stand_in_has_what_coglet_has(expression: str, value: str, tmp_path: Path) -> None:
+def test_the_stand_in_has_what_coglet_has(
+    expression: str, value: str, run_python: RunPython
+) -> None:
     source = f"from worker import sdk; sdk.install(); import coglet; print({expression})"
-    assert run_python(source, cwd=tmp_path) == f"{value}\n"
+    assert run_python(source) == f"{value}\n"
 
 
-def test_a_model_cannot_start_a_server_inside_a_worker(tmp_path: Path) -> None:
+def test_a_model_cannot_start_a_server_inside_a_worker(run_python: RunPython) -> None:
     printed = run_python(
         """
 from worker import sdk; sdk.install()
@@ -88,13 +72,12 @@ try:
     coglet.server.serve(predictor_ref="x", port=1)
 except RuntimeError as error:
     print(error)
-""",
-        cwd=tmp_path,
+"""
     )
     assert printed == "a server cannot be started inside a worker\n"
 
 
-def test_a_coglet_that_is_there_already_gets_our_parts(tmp_path: Path) -> None:
+def test_a_coglet_that_is_there_already_gets_our_parts(run_python: RunPython) -> None:
     printed = run_python(
         """
 import types
@@ -103,13 +86,14 @@ there.other = "kept"
 from worker import sdk; sdk.install()
 import coglet
 print(coglet is there, coglet.other, coglet.CancelationException is sdk.CancelationException)
-""",
-        cwd=tmp_path,
+"""
     )
     assert printed == "True kept True\n"
 
 
-def test_nothing_of_ours_is_imported_after_our_modules_are_gone(tmp_path: Path) -> None:
+def test_nothing_of_ours_is_imported_after_our_modules_are_gone(
+    run_python: RunPython, tmp_path: Path
+) -> None:
     """The model finds its own `worker` and `protocol`, whatever we do later."""
     (tmp_path / "worker.py").write_text("whose = 'the model'")
     (tmp_path / "protocol.py").write_text("whose = 'the model'")
@@ -128,11 +112,11 @@ class Predictor:
 """
     )
     printed = run_python(
-        f"""
+        """
 import os, tempfile
 from worker import inputs, outputs, predictor, schema, scope, sdk
 sdk.install()
-sys.path.remove({str(CHECKOUT)!r})
+sys.path.remove(CHECKOUT)
 for name in [*sys.modules]:
     if name.split(".")[0] in ("worker", "protocol"):
         del sys.modules[name]
@@ -140,14 +124,13 @@ sys.path.insert(0, "")
 loaded = predictor.load_predictor("predict.py:Predictor", is_train=False)
 document = schema.model_schema(loaded, is_train=False)
 writer = outputs.OutputWriter(tempfile.mkdtemp())
-values = {{"file": "data:,hello", "style": "plain"}}
-with scope.active_scope(print, {{}}), inputs.prepared_inputs(loaded.signature, values) as arguments:
+values = {"file": "data:,hello", "style": "plain"}
+with scope.active_scope(print, {}), inputs.prepared_inputs(loaded.signature, values) as arguments:
     message = writer.message(loaded.call(**arguments))
 print(bytes(message.output).decode())
 print(document["components"]["schemas"]["Input"]["required"])
 print("worker.inputs" in sys.modules, sys.modules["worker"].whose)
-""",
-        cwd=tmp_path,
+"""
     )
     assert printed.splitlines() == [
         '{"whose":["the model","the model"],"file":"hello","style":"plain"}',

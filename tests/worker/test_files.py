@@ -1,0 +1,366 @@
+"""Downloads, against a server of our own."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path  # noqa: TC003 - the signatures below are read at run time
+from typing import TYPE_CHECKING, BinaryIO
+
+import pytest
+
+from worker.inputs import InputFailure, InputOptions, prepared_inputs
+from worker.signature import signature_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    RunPython = Callable[[str], str]
+
+WAIT = 30.0
+"""Seconds after which a test that hangs fails."""
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.requests: list[str] = []
+        self.agents: list[str] = []
+        self.gathered = threading.Barrier(3)
+        self.go_on = threading.Event()
+        self.reached = threading.Event()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that has gone is what some of the tests are about."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        self.server.requests.append(path)
+        self.server.agents.append(self.headers["user-agent"])
+        name = path.split("/")[1]
+        getattr(self, f"do_{name}", self.do_content)()
+
+    def answer(self, content: bytes, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for header, value in {"content_length": str(len(content)), **headers}.items():
+            self.send_header(header.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_content(self) -> None:
+        self.answer(b"content of " + self.path.encode())
+
+    def do_missing(self) -> None:
+        self.answer(b"", 404)
+
+    def do_gzip(self) -> None:
+        self.answer(gzip.compress(b"unpacked"), content_encoding="gzip")
+
+    def do_redirect(self) -> None:
+        self.answer(b"", 302, location="/redirected/to.txt")
+
+    def do_loop(self) -> None:
+        self.answer(b"", 302, location="/loop")
+
+    def do_elsewhere(self) -> None:
+        self.answer(b"", 302, location="file:///etc/passwd")
+
+    def do_together(self) -> None:
+        self.server.gathered.wait(WAIT)
+        self.do_content()
+
+    def do_unstable(self) -> None:
+        if self.server.requests.count("/unstable") < 3:
+            self.close_connection = True
+        else:
+            self.do_content()
+
+    def do_broken(self) -> None:
+        self.close_connection = True
+
+    def do_announced(self) -> None:
+        self.answer(b"", content_length=str(10**12))
+
+    def do_endless(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        while True:
+            self.wfile.write(b"x" * 10_000)
+
+    def do_stalled(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"first part")
+        self.server.reached.set()
+        self.server.go_on.wait(WAIT)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.go_on.set()
+        server.shutdown()
+        thread.join(WAIT)
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go; and no proxy stands between us and our server."""
+    for name in [*os.environ]:
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def run(file: Path) -> None: ...
+
+
+def run_many(files: list[Path]) -> None: ...
+
+
+def run_open(file: BinaryIO) -> None: ...
+
+
+ONE, MANY, OPEN = signature_of(run), signature_of(run_many), signature_of(run_open)
+
+
+@contextmanager
+def fetched(url: str, options: InputOptions | None = None) -> Iterator[Path]:
+    with prepared_inputs(ONE, {"file": url}, options or InputOptions()) as arguments:
+        yield arguments["file"]
+
+
+# --- what comes -------------------------------------------------------------------------------
+
+
+def test_a_download_keeps_its_name_and_goes_at_the_end(server: Server, temporary: Path) -> None:
+    with fetched(f"{server.url}/a/image%20one.txt?token=1") as path:
+        assert path.name == "image one.txt"
+        assert path.read_bytes() == b"content of /a/image%20one.txt?token=1"
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/", "file"),
+        ("/folder/", "file"),
+        ("/..", "file"),
+        ("/a/%2e%2e", "file"),
+        ("/a%2Fb%00c.txt", "a_b_c.txt"),
+        ("/a+b.txt", "a b.txt"),
+        ("/" + "n" * 300 + ".png", "n" * 195 + "~.png"),
+        ("/x." + "e" * 300, "x." + "e" * 198),
+        ("/" + "%C3%A9" * 150 + ".png", "é" * 97 + "~.png"),
+    ],
+)
+def test_names_are_made_safe(path: str, name: str, server: Server, temporary: Path) -> None:
+    with fetched(server.url + path) as file:
+        assert file.name == name
+        assert file.is_relative_to(temporary)
+        assert file.exists()
+
+
+def test_an_open_file(server: Server) -> None:
+    with prepared_inputs(OPEN, {"file": f"{server.url}/x"}) as arguments:
+        stream = arguments["file"]
+        assert stream.read() == b"content of /x"
+        assert stream.seekable()
+    assert stream.closed
+
+
+def test_downloads_run_at_once(server: Server) -> None:
+    """Each of the three answers only when all three have been asked for."""
+    urls = [f"{server.url}/together/{i}" for i in range(3)]
+    with prepared_inputs(MANY, {"files": urls}) as arguments:
+        texts = [path.read_text() for path in arguments["files"]]
+    assert texts == [f"content of /together/{i}" for i in range(3)]
+
+
+def test_a_list_may_mix_kinds_of_urls(server: Server) -> None:
+    with prepared_inputs(MANY, {"files": ["data:,a", f"{server.url}/b"]}) as arguments:
+        assert [path.read_text() for path in arguments["files"]] == ["a", "content of /b"]
+
+
+def test_compressed_content_is_unpacked(server: Server) -> None:
+    with fetched(f"{server.url}/gzip") as path:
+        assert path.read_text() == "unpacked"
+
+
+def test_redirects_are_followed(server: Server) -> None:
+    with fetched(f"{server.url}/redirect") as path:
+        assert path.read_text() == "content of /redirected/to.txt"
+
+
+def test_a_broken_connection_is_tried_again(server: Server) -> None:
+    with fetched(f"{server.url}/unstable") as path:
+        assert path.read_text() == "content of /unstable"
+    assert server.requests == ["/unstable"] * 3
+
+
+@pytest.mark.parametrize("agent", [None, "cog-worker/1.0"])
+def test_the_user_agent(agent: str | None, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COG_USER_AGENT", raising=False)
+    if agent:
+        monkeypatch.setenv("COG_USER_AGENT", agent)
+    with fetched(f"{server.url}/x"):
+        (seen,) = server.agents
+    assert seen == agent if agent else seen.startswith("python-httpx/")
+
+
+# --- what does not ----------------------------------------------------------------------------
+
+
+def refusal(url: str, options: InputOptions | None = None) -> str:
+    with pytest.raises(InputFailure) as caught:
+        fetched(url, options).__enter__()
+    return str(caught.value)
+
+
+def test_a_status_is_told_without_the_credentials_of_the_url(server: Server) -> None:
+    url = server.url.replace("http://", "http://user:pass@")
+    text = refusal(f"{url}/missing?signature=secret")
+    assert text == f"file: 404 Not Found for url: {server.url}/missing"
+
+
+def test_endless_redirects(server: Server) -> None:
+    assert "TooManyRedirects" in refusal(f"{server.url}/loop")
+    assert len(server.requests) == 6
+
+
+def test_a_redirect_to_a_local_file_is_not_followed(server: Server) -> None:
+    assert "UnsupportedProtocol" in refusal(f"{server.url}/elsewhere")
+
+
+def test_a_connection_that_stays_broken(server: Server) -> None:
+    assert refusal(f"{server.url}/broken").startswith(f"file: {server.url}/broken: RemoteProtocol")
+    assert server.requests == ["/broken"] * 3
+
+
+def test_nobody_listens() -> None:
+    with Server() as gone:
+        url = gone.url
+    assert "ConnectError" in refusal(f"{url}/x")
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[", "http://a b/", "https://\0/", "http://:x/"])
+def test_odd_urls(url: str) -> None:
+    assert refusal(url).startswith("file: ")
+
+
+@pytest.mark.parametrize("path", ["/announced", "/endless"])
+def test_a_file_that_is_too_big(path: str, server: Server, temporary: Path) -> None:
+    text = refusal(server.url + path, InputOptions(download_max=100_000))
+    assert text == f"file: {server.url}{path}: larger than 100000 bytes"
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_file_that_takes_too_long(server: Server, temporary: Path) -> None:
+    text = refusal(f"{server.url}/endless", InputOptions(download_timeout=0.2))
+    assert text == f"file: {server.url}/endless: not done after 0.2 seconds"
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_place_in_a_list_is_named(server: Server) -> None:
+    urls = [f"{server.url}/x", f"{server.url}/missing"]
+    with pytest.raises(InputFailure, match=r"^files\[1\]: 404 Not Found for url"):
+        prepared_inputs(MANY, {"files": urls}).__enter__()
+
+
+def test_partial_files_of_a_failed_batch_are_removed(server: Server, temporary: Path) -> None:
+    """One file fails while another one is in the middle: neither waits nor leaves anything."""
+
+    class MissingComesLater(Handler):
+        def do_missing(self) -> None:
+            assert self.server.reached.wait(WAIT)
+            super().do_missing()
+
+    server.RequestHandlerClass = MissingComesLater
+    urls = [f"{server.url}/missing", f"{server.url}/stalled"]
+    with pytest.raises(InputFailure, match="404"):
+        prepared_inputs(MANY, {"files": urls}).__enter__()
+    assert list(temporary.iterdir()) == []
+
+
+# --- httpx ------------------------------------------------------------------------------------
+
+DATA_AND_HTTP = """
+from pathlib import Path
+from worker.inputs import InputFailure, prepared_inputs
+from worker.signature import signature_of
+def run(file: Path): ...
+signature = signature_of(run)
+with prepared_inputs(signature, {"file": "data:,without"}) as arguments:
+    print(arguments["file"].read_text(), "httpx" in sys.modules)
+try:
+    with prepared_inputs(signature, {"file": URL}) as arguments:
+        print(arguments["file"].read_text())
+except InputFailure as error:
+    print(error)
+"""
+
+
+def test_httpx_is_loaded_for_downloads_alone(server: Server, run_python: RunPython) -> None:
+    printed = run_python(f"URL = '{server.url}/with'\n{DATA_AND_HTTP}")
+    assert printed == "without False\ncontent of /with\n"
+
+
+def test_without_httpx_the_error_says_what_to_install(run_python: RunPython) -> None:
+    hide = """
+import importlib.abc
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "httpx":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Hidden())
+"""
+    printed = run_python(f"{hide}\nURL = 'http://127.0.0.1:1/'\n{DATA_AND_HTTP}")
+    assert printed.splitlines() == [
+        "without False",
+        "file: URLs as inputs need httpx in the model's environment: pip install httpx",
+    ]
+
+
+@pytest.mark.parametrize("first", ["import httpx", ""])
+def test_a_model_may_have_an_httpx_of_its_own(
+    first: str, server: Server, tmp_path: Path, run_python: RunPython
+) -> None:
+    (tmp_path / "httpx.py").write_text("whose = 'the model'")
+    printed = run_python(
+        f"""
+import worker.inputs
+sys.path.insert(0, "")
+{first}
+URL = '{server.url}/with'
+{DATA_AND_HTTP}
+try:
+    with prepared_inputs(signature, {{"file": "{server.url}/missing"}}): ...
+except InputFailure as error:
+    print(error)
+import httpx
+print(httpx.whose, sys.path[0] == "")
+"""
+    )
+    assert printed.splitlines()[1:] == [
+        "content of /with",
+        f"file: 404 Not Found for url: {server.url}/missing",
+        "the model True",
+    ]
