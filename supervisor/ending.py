@@ -12,7 +12,7 @@ __all__ = ["Cause", "IncarnationEnd"]
 
 
 class Cause(Enum):
-    """What ended it; the first cause counts."""
+    """What ended it; the first cause counts, unless it `yields_to` a later one."""
 
     ASKED = "was asked to end"
     EXITED = "ended by itself"
@@ -24,6 +24,16 @@ class Cause(Enum):
     STUCK = "is stuck"
     POISONED = "lost all its slots"
     FATAL = "reported a fatal error"
+
+    def yields_to(self, later: Cause) -> bool:
+        """Whether `later`, though noticed second, is why this happened.
+
+        What a worker said just before it ended may be read after its end was seen.
+        """
+        return self in (Cause.EXITED, Cause.CHANNEL_CLOSED) and later in (
+            Cause.SETUP_FAILED,
+            Cause.FATAL,
+        )
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["HealthcheckCalls"]
+
+_ENDED: Final = "the worker ended during the healthcheck"
 
 
 class HealthcheckCalls:
@@ -28,10 +30,13 @@ class HealthcheckCalls:
         self._count = 0
         self._asked_at = 0.0
         self._in_flight: str | None = None
+        self._closed = False
         self._callers: list[trio.MemorySendChannel[HealthcheckResult]] = []
 
     async def call(self) -> str | None:
         """None if the model is healthy, else what is wrong with it."""
+        if self._closed:
+            return _ENDED
         self._ask()
         answer_to, answer = trio.open_memory_channel[HealthcheckResult](1)
         self._callers.append(answer_to)
@@ -41,7 +46,7 @@ class HealthcheckCalls:
         except trio.TooSlowError:
             return "healthcheck timed out"
         except trio.EndOfChannel:
-            return "the worker ended during the healthcheck"
+            return _ENDED
         finally:
             if answer_to in self._callers:
                 self._callers.remove(answer_to)
@@ -58,7 +63,8 @@ class HealthcheckCalls:
             caller.close()
 
     def close(self) -> None:
-        """The worker has ended: nobody will be answered."""
+        """The worker has ended: nobody will be answered any more."""
+        self._closed = True
         for caller in self._callers:
             caller.close()
 

@@ -17,7 +17,7 @@ import trio
 from attrs import frozen
 
 from protocol import messages as m
-from protocol.errors import RemoteProtocolError, UnexpectedMessage
+from protocol.errors import FrameTruncated, RemoteProtocolError, UnexpectedMessage
 from supervisor.allocator import Allocator
 from supervisor.config import Config, Times
 from supervisor.control_channel import ControlChannel
@@ -50,6 +50,7 @@ class WorkerContext:
         is_foreign: the worker is not ours: it does not know our additions to the wire.
         run_dir: the worker's private folder.
         give_up: ends the incarnation, for a cause and with more about it.
+        why_ending: the error of a prediction that is stopped because the incarnation ends.
     """
 
     allocator: Allocator
@@ -60,6 +61,7 @@ class WorkerContext:
     is_foreign: bool
     run_dir: str
     give_up: Callable[[Cause, str], None]
+    why_ending: Callable[[], str]
 
 
 class Incarnation:
@@ -158,6 +160,7 @@ class Incarnation:
             is_foreign=ready.worker is None,
             run_dir=self._link.run_dir,
             give_up=self._give_up,
+            why_ending=self._why_ending,
         )
         for index, (slot_id, stream) in enumerate(zip(ready.slots, streams, strict=True)):
             slot = SlotTask(slot_id, index, stream, context)
@@ -193,9 +196,14 @@ class Incarnation:
     # --- the end ------------------------------------------------------------------------------
 
     def _give_up(self, cause: Cause, detail: str = "") -> None:
-        if self._cause is None:
+        if self._cause is None or self._cause[0].yields_to(cause):
             self._cause = cause, detail
         self._work.cancel()
+
+    def _why_ending(self) -> str:
+        # No cause yet: the cancellation came from outside, as `_end_worker` will say.
+        cause, detail = self._cause or (Cause.ASKED, "")
+        return IncarnationEnd(cause, detail).prediction_error()
 
     async def _end_worker(self) -> WorkerEnd:
         """Shutdown, then the link's ladder, then at most `last_read` for what was written."""
@@ -229,22 +237,23 @@ class Incarnation:
             slot.worker_ended()
 
     async def _read_control(self) -> None:
-        try:
-            await self._control.read(self._on_control)
-        except RemoteProtocolError as error:
-            self._give_up(Cause.PROTOCOL_ERROR, str(error))
-            await discard(self._link.control)
-        else:
-            self._give_up(Cause.CHANNEL_CLOSED, "the control channel")
+        reading = self._control.read(self._on_control)
+        await self._read(reading, self._link.control, "the control channel")
 
     async def _read_slot(self, slot: SlotTask) -> None:
+        await self._read(slot.read(), slot.stream, f"slot {slot.index}")
+
+    async def _read(self, reading: Awaitable[None], stream: trio.abc.Stream, name: str) -> None:
         try:
-            await slot.read()
+            await reading
+        except FrameTruncated as error:
+            # It died while it wrote: how it died will say more than where.
+            self._give_up(Cause.CHANNEL_CLOSED, str(error))
         except RemoteProtocolError as error:
             self._give_up(Cause.PROTOCOL_ERROR, str(error))
-            await discard(slot.stream)
+            await discard(stream)
         else:
-            self._give_up(Cause.CHANNEL_CLOSED, f"slot {slot.index}")
+            self._give_up(Cause.CHANNEL_CLOSED, name)
 
     def _on_control(self, message: m.ControlResponse) -> None:
         match message:

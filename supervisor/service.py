@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictionService"]
 
-_SHUTTING_DOWN: Final = NotReady("The server is shutting down. Send the request to another one.")
+_SHUTTING_DOWN: Final = "The server is shutting down. Send the request to another one."
 
 
 class PredictionService:
@@ -60,7 +60,7 @@ class PredictionService:
                 raise DuplicateId(request.id)
         prediction_id = request.id or new_id(self._in_flight)
         prediction = self._checked(prediction_id, request)
-        refusal = _SHUTTING_DOWN if self._refusing else self._health.refusal()
+        refusal = NotReady(_SHUTTING_DOWN) if self._refusing else self._health.refusal()
         if refusal is not None:
             raise refusal
         job = Job(prediction, withdraw=self._allocator.withdraw, over=self._over)

@@ -66,6 +66,7 @@ class SlotTask:
         self._give, self._inbox = trio.open_memory_channel[Job](1)
         self._progress_send, self._progress = trio.open_memory_channel[None](math.inf)
         self._job: Job | None = None
+        self._stopping: Job | None = None
         self._folder: PredictionFolder | None = None
         self._predictions = 0
 
@@ -89,6 +90,7 @@ class SlotTask:
         self._worker.allocator.remove(self)
         self.state.poison()
         self.abandon(error)
+        self._give.close()
         self._moved()
 
     def worker_ended(self) -> None:
@@ -175,11 +177,17 @@ class SlotTask:
                 job.succeeded(as_list=as_list)
             case Failed():
                 job.failed(message.error)
+            case Cancelled() if self._stopping is job and not job.cancel_requested:
+                job.failed(self._worker.why_ending())
             case Cancelled():
                 job.canceled()
         self._ended(job)
-        if self._folder is not None:
-            await self._folder.remove()
+        await self._remove_folder()
+
+    async def _remove_folder(self) -> None:
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            await folder.remove()
 
     def _ended(self, job: Job) -> None:
         prediction = job.prediction
@@ -210,7 +218,7 @@ class SlotTask:
             while self.state.phase is not SlotPhase.POISONED:
                 await self._run(await self._inbox.receive())
         except trio.EndOfChannel:
-            return  # `worker_ended`: the incarnation is about to end
+            return  # `worker_ended`, and the incarnation is about to end; or `poison`
         finally:
             self._retire()
 
@@ -218,8 +226,8 @@ class SlotTask:
         self._worker.allocator.remove(self)
         self.state.retire()
         self._progress.close()
-        with suppress(trio.WouldBlock):
-            self._worker.allocator.put_back(self._inbox.receive_nowait())
+        with suppress(trio.WouldBlock, trio.EndOfChannel):
+            self._give_back(self._inbox.receive_nowait())
         self._inbox.close()
 
     async def _run(self, job: Job) -> None:
@@ -237,30 +245,48 @@ class SlotTask:
 
     async def _send(self, job: Job) -> bool:
         """Write `predict`. False: the prediction was over, or the slot lost, before it began."""
-        prediction = job.prediction
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
-            self._predictions += 1
-            self._folder = PredictionFolder(
-                self._worker.run_dir, f"{self.index}-{self._predictions}"
-            )
-            frame = encode_slot_request(await self._folder.predict(prediction))
         except trio.Cancelled:
             self._give_back(job)
             raise
-        except (OSError, LocalProtocolError) as error:
-            job.failed(f"The prediction could not be sent to the worker: {error}")
-            self._worker.allocator.available(self)
+        # Shielded because what it waits for, a thread, would not stop anyway.
+        with trio.CancelScope(shield=True):
+            frame = await self._prepare(job)
+            if frame is None or self.state.phase is SlotPhase.POISONED:
+                await self._remove_folder()
+        if frame is None:
+            return False
+        if self.state.phase is SlotPhase.POISONED:
+            self._give_back(job)
             return False
         return await self._write(job, frame)
 
+    async def _prepare(self, job: Job) -> bytearray | None:
+        """Make the prediction's folder and its `predict`. None: it failed, and the job with it."""
+        self._predictions += 1
+        name = f"{self.index}-{self._predictions}"
+        try:
+            self._folder = PredictionFolder(self._worker.run_dir, name)
+            return encode_slot_request(await self._folder.predict(job.prediction))
+        except (OSError, LocalProtocolError) as error:
+            job.failed(f"The prediction could not be sent to the worker: {error}")
+            self._ended(job)
+            self._offer()
+            return None
+
     def _give_back(self, job: Job) -> None:
-        """The runner was cancelled before it sent anything: by the client, or with the worker."""
+        """No worker has seen `job`: the next one gets it, unless its client wants it no more."""
         if job.cancel_requested:
             job.canceled()
-            self._worker.allocator.available(self)
+            self._ended(job)
+            self._offer()
         else:
             self._worker.allocator.put_back(job)
+
+    def _offer(self) -> None:
+        if self.state.phase is SlotPhase.IDLE:
+            self._worker.allocator.available(self)
 
     async def _write(self, job: Job, frame: bytearray) -> bool:
         # The reader has to know the job before the worker can answer.
@@ -272,19 +298,29 @@ class SlotTask:
             try:
                 with trio.fail_after(self._worker.times.idle_grace):
                     await self.stream.send_all(memoryview(frame))
-            except (trio.BrokenResourceError, trio.TooSlowError):
-                self._job = None
-                job.prediction.unsent()
-                self._worker.allocator.put_back(job)
-                self._worker.give_up(Cause.STUCK, f"slot {self.index} does not read")
+            except trio.BrokenResourceError:
+                # The worker is dead, or about to be; how it died will say more than this.
+                self._not_sent(job, Cause.CHANNEL_CLOSED, f"slot {self.index}")
+                return False
+            except trio.TooSlowError:
+                self._not_sent(job, Cause.STUCK, f"slot {self.index} does not read")
                 return False
         job.prediction.sent()
         return True
+
+    def _not_sent(self, job: Job, cause: Cause, detail: str) -> None:
+        # Meanwhile the slot may have been poisoned, or a lying worker have ended the prediction.
+        if self._job is job:
+            self._job = None
+            job.prediction.unsent()
+            self._give_back(job)
+        self._worker.give_up(cause, detail)
 
     async def _stop(self, job: Job) -> None:
         """Tell the worker to stop the prediction, and wait for it to say that it did."""
         if self._progress.statistics().open_send_channels == 0:
             return  # `worker_ended`: nobody is there to be told
+        self._stopping = job
         self._worker.telemetry.cancel_sent(job.prediction.id)
         grace = self._worker.times.cancel_grace
         with trio.move_on_after(grace):
