@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import define
 
 __all__ = ["ROOT", "OutputFailure", "Place"]
 
@@ -11,7 +11,7 @@ class OutputFailure(Exception):
     """An output cannot be sent. The text begins with the place, as in `output.scores[3]: ...`."""
 
 
-@frozen
+@define(eq=False)  # a frozen one takes three times as long to make, and a walk makes many
 class Place:
     """A step from the place around it: a key, an index, or the name of the whole."""
 

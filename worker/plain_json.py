@@ -78,22 +78,16 @@ class _Walk:
     def value(self, value: Any, parent: Place | None, step: object) -> Any:
         """The plain form of what lies at `step` in `parent`; a `Place` is made only if needed."""
         kind = type(value)
-        if kind in _LEAVES:
+        if kind in _LEAVES or (kind is float and isfinite(value)):
             return value
-        if isinstance(value, float):
-            if not isfinite(value):
-                raise Place(parent, step).failure(f"{float(value)} is no number in JSON")
-            return float(value)
         place = Place(parent, step)
-        if isinstance(value, Enum):
-            return self.value(value.value, parent, step)
-        if isinstance(value, str):
-            return str.__str__(value)
-        if isinstance(value, int):
-            return int(value)
+        if isinstance(value, (float, Enum, str, int)):
+            return self._scalar(value, place)
         self._enter(value, place)
         try:
-            return self._object(value, place)
+            if kind is dict:
+                return self._mapping(value, place)
+            return self._items(value, place) if kind is list else self._object(value, place)
         except OutputFailure:
             raise
         # Iterators, properties and `model_dump` are the model's code.
@@ -101,6 +95,17 @@ class _Walk:
             raise place.failure(f"{type(error).__name__}: {error}") from error
         finally:
             self._open.pop()
+
+    def _scalar(self, value: Any, place: Place) -> Any:
+        if isinstance(value, Enum):
+            return self._again(value.value, place)
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, float):
+            if not isfinite(value):
+                raise place.failure(f"{float(value)} is no number in JSON")
+            return float(value)
+        return int(value)
 
     def _enter(self, value: Any, place: Place) -> None:
         identity = id(value)
@@ -147,7 +152,9 @@ class _Walk:
     def _items(self, items: Iterable[Any], place: Place) -> list[Any]:
         walk = self.value
         return [
-            item if type(item) in _LEAVES else walk(item, place, index)
+            item
+            if type(item) in _LEAVES or (type(item) is float and isfinite(item))
+            else walk(item, place, index)
             for index, item in enumerate(items)
         ]
 

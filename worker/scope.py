@@ -77,7 +77,8 @@ class MetricRecorder:
         if value is None:
             self.delete(key)
             return
-        _check_name(key, may_be_reserved=False)
+        if key not in self._types:
+            _check_name(key, may_be_reserved=False)
         kind = _type_of(value)
         self._check_type(key, kind, how)
         if how is MetricMode.INCREMENT and kind not in (int, float):

@@ -341,8 +341,8 @@ def test_a_failure_does_not_count_as_a_chunk(writer: OutputWriter) -> None:
 
 def test_a_cancellation_passes_through(writer: OutputWriter) -> None:
     def cancelled() -> Iterator[int]:
-        raise KeyboardInterrupt
         yield 1
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         writer.message({"a": cancelled()})

@@ -373,7 +373,11 @@ def test_concurrent_predictions_never_meet() -> None:
 
 def test_a_forked_child_is_silent(sent: list[Metric]) -> None:
     reader, writer = os.pipe()
-    with active_scope(lambda metric: os.write(writer, metric.name.encode()), {}, process_wide=True):
+
+    def send(metric: Metric) -> None:
+        os.write(writer, metric.name.encode())
+
+    with active_scope(send, {}, process_wide=True):
         scope = current_scope()
         child = os.fork()
         if child == 0:
