@@ -1,0 +1,123 @@
+"""What one prediction sends: logs, metrics and outputs as they come, then one terminal message."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.json_text import loads
+from protocol.messages import Cancelled, Done, Failed
+from protocol.spill import input_folder, read_spill
+from worker import error_text
+from worker.error_text import Stage
+from worker.inputs import InputFailure
+from worker.logs import LogSink
+from worker.outputs import OutputFailure, OutputWriter
+from worker.sdk import CancelationException
+
+if TYPE_CHECKING:
+    from protocol.messages import Metric, Predict
+    from worker.slot import Slot
+
+__all__ = ["Answer", "InputLost", "Outcome"]
+
+Outcome = Done | Failed | Cancelled
+
+_HELD_MAX: Final = 256 * 1024
+"""Bytes of outputs that wait for one write together."""
+
+
+class InputLost(Exception):
+    """The input of a prediction did not arrive; the text says why."""
+
+
+class Answer:
+    """The answer to one request, while the model works on it. Used by one engine's one thread.
+
+    Logs and metrics may come from any thread.
+    """
+
+    def __init__(self, slot: Slot, predict: Predict, stage: Stage) -> None:
+        """`stage` is what is said when the model's function raises."""
+        self._slot = slot
+        self._predict = predict
+        self._outputs = OutputWriter(predict.output_dir)
+        self._held = bytearray()
+        self._began = time.perf_counter()
+        self.sink = LogSink(slot.writer, slot.log_frame)
+        self.stage = stage
+        self.is_stream = False
+
+    def raw_input(self) -> Any:
+        """The input of the request, from its frame or its spill file.
+
+        Raises:
+            InputLost: it is in neither.
+        """
+        predict = self._predict
+        if predict.input_file is None:
+            if predict.input is None:
+                raise InputLost(error_text.NO_INPUT)
+            return predict.input
+        try:
+            return loads(read_spill(input_folder(predict.output_dir), predict.input_file))
+        except RemoteProtocolError as error:
+            raise InputLost(error) from error
+
+    def metric(self, metric: Metric) -> None:
+        """Send a metric, from any thread."""
+        with self._slot.writer.lock:
+            if not self.sink.closed:
+                self._slot.send(metric)
+
+    def hold(self, item: Any) -> None:
+        """Take one item of the output, to be sent together with what follows and is ready too.
+
+        Raises:
+            OutputFailure: it is nothing that a client could be sent.
+        """
+        self._held += self._slot.encode(self._outputs.message(item))
+        if len(self._held) > _HELD_MAX:
+            self.send_held()
+
+    def output(self, item: Any) -> None:
+        """Send one item of the output at once. Raises `OutputFailure` as `hold`."""
+        self.hold(item)
+        self.send_held()
+
+    def send_held(self) -> None:
+        """Send the items that wait."""
+        held, self._held = self._held, bytearray()
+        self._slot.writer.send(held)
+
+    def done(self) -> Done:
+        """The outcome of a success."""
+        return Done(self._predict.id, time.perf_counter() - self._began, self.is_stream)
+
+    def cancelled(self) -> Cancelled:
+        """The outcome of a prediction that was told to stop."""
+        return Cancelled(self._predict.id)
+
+    def outcome_of(self, error: BaseException) -> Outcome:
+        """What comes of a prediction in which `error` was raised, wherever that was."""
+        match error:
+            case CancelationException():
+                return self.cancelled()  # or the model has raised it itself, which means the same
+            case InputLost():
+                text = error_text.input_lost(error)
+            case InputFailure():
+                text = error_text.input_failed(error)
+            case OutputFailure():
+                text = error_text.prediction_failed(Stage.OUTPUT, error)
+            case _:
+                text = error_text.prediction_failed(self.stage, error)
+        return Failed(self._predict.id, text)
+
+    def end(self, outcome: Outcome) -> None:
+        """Send what is held and the terminal message, in one write."""
+        try:
+            self._held += self._slot.encode(outcome)
+        except LocalProtocolError as error:
+            self._held += self._slot.encode(Failed(self._predict.id, str(error)))
+        self.send_held()

@@ -1,0 +1,105 @@
+"""What is written to fd 1 and 2 by C code, subprocesses and forked children, read and logged.
+
+Fd 1 and 2 are one pipe. A thread of ours reads it all the time; whoever needs to be sure that all
+that was written before has been logged (the end of a prediction) reads it too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import select
+import sys
+import termios
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.logs import LogRouter, LogSink
+
+__all__ = ["Capture"]
+
+_LINE_BUFFERED: Final = 1
+"""`_IOLBF` of glibc and musl."""
+
+_NONE_WAITING: Final = bytes(4)
+
+
+class Capture:
+    """The read end of the pipe that is fd 1 and 2."""
+
+    def __init__(self, descriptor: int, router: LogRouter) -> None:
+        self._descriptor = descriptor
+        self._router = router
+        # Orders what was read: it is held from the read until the text is in its sink.
+        self._lock = threading.RLock()
+        self._flush_c = _c_stdout_flush()
+        self._given_up = False
+
+    def start(self) -> None:
+        """Begin to read, in a thread of its own that does not keep the interpreter from ending."""
+        threading.Thread(target=self._run, name="coglet-capture", daemon=True).start()
+
+    def drain(self) -> None:
+        """Log all that has been written by now. Must not be called with a sink's lock held."""
+        with self._lock:
+            self._read_what_is_there()
+
+    def drain_nowait(self) -> None:
+        """As `drain`, unless somebody is just doing it."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._read_what_is_there()
+            finally:
+                self._lock.release()
+
+    def begin(self, sink: LogSink) -> None:
+        """What is written from now on belongs to `sink`, and nothing of what was written before."""
+        with self._lock:
+            self._read_what_is_there()
+            self._router.set_sole(sink)
+
+    def end(self, sink: LogSink) -> None:
+        """Log what belongs to `sink`, also from C's buffer, and close it."""
+        self._flush_c()
+        with self._lock:
+            self._read_what_is_there()
+            self._router.set_sole(None)
+            sink.close()
+
+    def give_up(self) -> None:
+        """In a forked child: read nothing, and take no lock that may be held for ever."""
+        self._given_up = True
+        self._lock = threading.RLock()
+
+    def _read_what_is_there(self) -> None:
+        if self._given_up:
+            return
+        waiting = fcntl.ioctl(self._descriptor, termios.FIONREAD, _NONE_WAITING)
+        if waiting != _NONE_WAITING:
+            size = int.from_bytes(waiting, sys.byteorder)
+            self._router.write_captured(os.read(self._descriptor, size))
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        while True:
+            ((_, event),) = poll.poll()
+            self.drain()
+            if event & ~select.POLLIN:
+                return  # nobody has the write end any more
+
+
+def _c_stdout_flush() -> Callable[[], object]:
+    """Make C's `stdout` write by the line, although it is a pipe. Returns what flushes it."""
+    try:
+        libc = ctypes.CDLL(None)
+        stdout = ctypes.c_void_p.in_dll(libc, "stdout")
+    except (OSError, ValueError):  # statically linked, or a C library that names it otherwise
+        return int
+    libc.setvbuf(stdout, None, _LINE_BUFFERED, 0)
+    fflush = libc.fflush
+    return lambda: fflush(stdout)

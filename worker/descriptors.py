@@ -1,0 +1,80 @@
+"""The worker's file descriptors: the wire out of the model's reach, fd 1 and 2 into the capture.
+
+The supervisor starts us with the control channel on fd 0 and 1. Both move above 100 and are
+close-on-exec, like everything else of ours; what the model and its children find on fd 0, 1 and 2
+cannot touch the wire.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import Final
+
+from attrs import frozen
+
+__all__ = ["LOWEST", "Descriptors", "close_quietly", "take_descriptors"]
+
+LOWEST: Final = 100
+"""Our descriptors have this number or a higher one: programs like to close the low ones."""
+
+
+@frozen
+class Descriptors:
+    """What the worker reads and writes besides its slot sockets."""
+
+    control_in: int
+    """The control channel, from the supervisor."""
+    control_out: int
+    """The control channel, to the supervisor."""
+    capture: int
+    """The read end of the pipe whose write end is fd 1 and fd 2."""
+
+    def close(self) -> None:
+        """Close all of them; for a forked child, which must not hold the wire open."""
+        for descriptor in (self.control_in, self.control_out, self.capture):
+            close_quietly(descriptor)
+
+
+def take_descriptors(capture: int | None) -> Descriptors:
+    """Move the control channel away from fd 0 and 1, and make fd 1 and 2 the capture pipe.
+
+    Args:
+        capture: the read end of the pipe whose write end is fd 2. None, under a foreign parent: a
+            new pipe is made.
+
+    Raises:
+        OSError: a descriptor is not open, or there are too many.
+    """
+    control_in = _move(0)
+    control_out = _move(1)
+    _replace_stdin()
+    if capture is None:
+        read_end, write_end = os.pipe()
+        capture = read_end
+        os.dup2(write_end, 2)
+        os.close(write_end)
+    os.dup2(2, 1)
+    return Descriptors(control_in, control_out, _move(capture))
+
+
+def close_quietly(descriptor: int) -> None:
+    """Close `descriptor`, which may be closed already."""
+    try:
+        os.close(descriptor)
+    except OSError:
+        return
+
+
+def _move(descriptor: int) -> int:
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOWEST)
+    os.close(descriptor)
+    return moved
+
+
+def _replace_stdin() -> None:
+    null = os.open(os.devnull, os.O_RDONLY)  # fd 0 itself, which is the lowest one that is free
+    if null != 0:
+        os.dup2(null, 0)
+        os.close(null)
+    os.set_inheritable(0, True)

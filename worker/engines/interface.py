@@ -1,0 +1,70 @@
+"""What the rest of the worker asks of whatever runs the model's code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from worker.cancellation import Interrupter
+    from worker.capture import Capture
+    from worker.logs import LogRouter
+    from worker.options import Options
+    from worker.predictor import Predictor
+    from worker.slot import Slot
+
+__all__ = ["Engine", "Workplace"]
+
+
+@frozen
+class Workplace:
+    """All that an engine works with."""
+
+    predictor: Predictor
+    slots: list[Slot]
+    router: LogRouter
+    capture: Capture
+    interrupter: Interrupter
+    """Interrupts what blocks the main thread."""
+    options: Options
+    is_train: bool
+
+
+class Engine(Protocol):
+    """Runs set-up and predictions. `set_up` and `serve` are called on the main thread, in turn."""
+
+    def set_up(self) -> None:
+        """Run the model's set-up to its end.
+
+        Raises:
+            BaseException: what the model raises.
+        """
+
+    def serve(self) -> None:
+        """Run predictions until `stop`, or until no slot can be used any more."""
+
+    def cancel(self, slot: str, prediction: str | None) -> None:
+        """Handle a `Cancel` (`spec/protocol.md` 2). From the control thread."""
+
+    def stop(self, grace: float | None) -> None:
+        """Start nothing more and let `serve` return, when what runs has ended.
+
+        Args:
+            grace: after so many seconds what still runs is cancelled. None: never.
+
+        From the control thread, also before `serve`.
+        """
+
+    def complete(self, awaitable: Awaitable[Any], limit: float) -> Any:
+        """Wait for what a healthcheck has answered, where such things run. From another thread.
+
+        Raises:
+            TimeoutError: it has not ended within `limit` seconds.
+            BaseException: what the model raises.
+        """
+
+    def loop_idle(self) -> float | None:
+        """Seconds since the event loop last turned; None if there is none. From any thread."""

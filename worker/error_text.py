@@ -1,0 +1,122 @@
+"""What the supervisor is told when something of the model's has failed, in coglet's words."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = [
+    "BUSY",
+    "NEEDS_ASYNC",
+    "NOT_READY",
+    "NO_INPUT",
+    "Stage",
+    "describe",
+    "healthcheck_failed",
+    "healthcheck_timed_out",
+    "input_failed",
+    "input_lost",
+    "model_traceback",
+    "prediction_failed",
+    "returned_false",
+    "setup_failed",
+    "spill_failed",
+    "write_failed",
+]
+
+NEEDS_ASYNC: Final = "COG_MAX_CONCURRENCY > 1 requires an async run() or predict() method"
+NO_INPUT: Final = "SlotRequest::Predict has neither input nor input_file"
+NOT_READY: Final = "Predictor not initialized"
+BUSY: Final = "The slot is busy with another prediction"
+
+_OURS: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class Stage(Enum):
+    """Where in a prediction the model's code failed."""
+
+    CALL = "Prediction failed"
+    ASYNC_CALL = "Async prediction failed"
+    TRAIN = "Training failed"
+    ASYNC_TRAIN = "Async training failed"
+    ITERATION = "Generator iteration error"
+    OUTPUT = "Failed to serialize output"
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: boom`; an exception that cannot be printed is named only."""
+    try:
+        text = str(error)
+    except Exception as second:
+        text = f"<{type(second).__name__} in __str__>"
+    return f"{type(error).__name__}: {text}"
+
+
+def prediction_failed(stage: Stage, error: BaseException) -> str:
+    """The error of a prediction whose model raised `error`."""
+    text = str(error) if stage is Stage.OUTPUT else describe(error)
+    return f"Prediction failed: {stage.value}: {text}"
+
+
+def input_failed(error: Exception) -> str:
+    """The error of a prediction whose input cannot be handed to the model."""
+    return f"Input validation error: {error}"
+
+
+def input_lost(reason: object) -> str:
+    """The error of a prediction whose input did not arrive."""
+    return f"Failed to rehydrate input: {reason}"
+
+
+def setup_failed(error: BaseException | str, *, loading: bool = False) -> str:
+    """The error of a worker whose model did not load (its text says so itself) or set up."""
+    if loading:
+        return f"Setup failed: {error}"
+    text = error if isinstance(error, str) else describe(error)
+    return f"Setup failed: setup failed: {text}"
+
+
+def healthcheck_failed(error: BaseException) -> str:
+    """What an unhealthy model's exception comes to."""
+    return f"Healthcheck failed: {describe(error)}"
+
+
+def returned_false() -> str:
+    """What a healthcheck comes to that says no."""
+    return "Healthcheck failed: user-defined healthcheck returned False"
+
+
+def healthcheck_timed_out(limit: float) -> str:
+    """What a healthcheck comes to that takes more than `limit` seconds."""
+    return f"Healthcheck failed: user-defined healthcheck timed out after {limit} seconds"
+
+
+def spill_failed(error: OSError) -> str:
+    """Why a slot is poisoned that could not write an output to a file."""
+    return f"Output spill error: {error}"
+
+
+def write_failed(error: BaseException) -> str:
+    """Why a slot is poisoned whose socket cannot be written."""
+    return f"Socket write error: {error}"
+
+
+def model_traceback(error: BaseException) -> str:
+    """The traceback of `error` as Python prints it, from the model's first frame on."""
+    frames = _without_ours(error.__traceback__)
+    return "".join(traceback.format_exception(type(error), error, frames))
+
+
+def _without_ours(frames: TracebackType | None) -> TracebackType | None:
+    while frames is not None and _is_ours(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return frames
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_OURS, "<frozen importlib"))
