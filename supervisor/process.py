@@ -12,9 +12,8 @@ import subprocess
 import sys
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import trio
@@ -130,6 +129,8 @@ class SpawnedWorker:
         self._accepting = trio.CancelScope()
         family.found(process.pid)
         capture.close_write_end()
+        # Cannot fail for want of a descriptor: one has just been closed.
+        self._pidfd = os.pidfd_open(process.pid)
 
     def start(self, nursery: trio.Nursery, *, drain: bool) -> None:
         """Start to watch for the worker's end, and to read its capture pipe if it does not."""
@@ -193,19 +194,22 @@ class SpawnedWorker:
     async def _watch(self) -> None:
         """Wait for the worker's death and bury it. Ends with the link at the latest."""
         with self._watching:
-            pidfd = os.pidfd_open(self._process.pid)
             try:
-                await trio.lowlevel.wait_readable(pidfd)
+                await trio.lowlevel.wait_readable(self._pidfd)
             finally:
-                os.close(pidfd)
+                os.close(self._pidfd)
             self._dead.set()
             self._accepting.cancel()
             await self._bury()
 
     async def _bury(self) -> None:
         self._kill_group()
-        with trio.move_on_after(self._times.kill_wait):
-            await self._family.end()
+        try:
+            with trio.move_on_after(self._times.kill_wait):
+                await self._family.end()
+        except OSError as error:
+            # It looks at /proc and may find no free descriptor; the worker's end is told anyway.
+            log.warning("Cannot look for what the worker has left running", error=str(error))
         with trio.move_on_after(self._times.last_read):
             await self._drained.wait()
         self._draining.cancel()
@@ -261,4 +265,16 @@ async def _run_folder() -> AsyncGenerator[str]:
         yield folder
     finally:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
+            await trio.to_thread.run_sync(_remove, folder)
+
+
+def _remove(folder: str) -> None:
+    try:
+        # An empty one can be removed even when there are no descriptors left.
+        os.rmdir(folder)
+    except OSError:
+        shutil.rmtree(folder, onerror=_not_removed)
+
+
+def _not_removed(_function: object, path: str, error: Any) -> None:
+    log.warning("Cannot remove what a worker has left", path=path, error=str(error[1]))

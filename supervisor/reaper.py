@@ -15,6 +15,7 @@ import signal
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+import structlog
 import trio
 from attrs import frozen
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Family", "become_subreaper", "is_reaper", "open_family", "reap_orphans"]
+
+log = structlog.get_logger("supervisor.reaper")
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_GET_CHILD_SUBREAPER: Final = 37
@@ -146,8 +149,16 @@ async def reap_orphans(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_
         task_status.started()
         async for _ in signals:
             if _has_zombie():
-                for family in _families:
-                    family.reap_dead()
+                _reap_dead_orphans()
+
+
+def _reap_dead_orphans() -> None:
+    try:
+        for family in _families:
+            family.reap_dead()
+    except OSError as error:
+        # No free descriptor to look at /proc; they are found the next time.
+        log.warning("Cannot look for ended orphans", error=str(error))
 
 
 def _has_zombie() -> bool:

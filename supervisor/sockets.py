@@ -6,10 +6,11 @@ The supervisor binds before the spawn; the worker learns the addresses from `ini
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import socket
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -48,14 +49,14 @@ class Peer:
 
 
 class SlotListeners:
-    """One listening Unix socket a slot.
+    """One listening Unix socket a slot, closed and removed when the context is left.
 
     Named sockets in `folder`, which must be private (0700), when the longest path can be bound;
     else abstract ones, with 128 random bits in their names. File permissions do not protect
     abstract names, so every connection to one is checked at `accept`.
 
     Args:
-        folder: where the socket files go, and stay until the folder is removed.
+        folder: where the socket files go.
         num_slots: how many.
 
     Raises:
@@ -81,6 +82,8 @@ class SlotListeners:
         # The standard library's bind: trio's is async, because it may look up a host's name.
         raw = self._open.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         raw.bind(address)
+        if isinstance(self.transport, NamedSockets):
+            self._open.callback(_unlink, address)
         raw.listen(_BACKLOG)
         self._listeners.append(trio.SocketListener(trio.socket.from_stdlib_socket(raw)))
 
@@ -120,6 +123,11 @@ class SlotListeners:
         for listener in self._listeners:
             listener.socket.close()
         return streams
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 async def _accept_one(listener: trio.SocketListener) -> trio.SocketStream:

@@ -1,0 +1,105 @@
+"""A supervisor that is made to be killed: run as a script, with the names of a worker and a death.
+
+It opens the worker, passes on what that prints, and waits; or it kills itself at a moment that a
+test could not meet from outside.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from functools import partial
+
+import structlog
+import trio
+
+from supervisor.config import Config
+from supervisor.guard import Guard
+from supervisor.process import open_worker
+from supervisor.reaper import become_subreaper
+
+WORKERS = {
+    "sleeping": """
+import os, signal, subprocess, time
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
+child = subprocess.Popen(["sleep", "1000"], stderr=subprocess.DEVNULL)
+print(os.getpid(), child.pid, flush=True)
+time.sleep(1000)
+""",
+    # C code that does not let go of the GIL: no other thread of the worker ever runs again.
+    "holding the GIL": """
+import ctypes, os, subprocess
+child = subprocess.Popen(["sleep", "1000"], stderr=subprocess.DEVNULL)
+print(os.getpid(), child.pid, flush=True)
+ctypes.PyDLL(None).sleep(1000)
+""",
+    "with a child elsewhere": """
+import os, subprocess, time
+away = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+print(os.getpid(), away.pid, flush=True)
+time.sleep(1000)
+""",
+    "dead, its child left": """
+import os, subprocess
+child = subprocess.Popen(["sleep", "1000"], stderr=subprocess.DEVNULL)
+print(os.getpid(), child.pid, flush=True)
+""",
+}
+
+
+def die() -> None:
+    """As if somebody had used `kill -9`."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_before_the_guard_is_told() -> None:
+    """The worker runs, and only its capture pipe tells which process it is."""
+    Guard.watch = lambda *_: die()  # type: ignore[method-assign]
+
+
+def die_between_fork_and_exec() -> None:
+    """The worker's process outlives us before it has become the worker."""
+
+    def in_child() -> None:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(0.3)
+
+    spawn = trio.lowlevel.open_process
+
+    async def open_process(command: list[str], **options: object) -> trio.Process:
+        if "guard_program" not in str(command):
+            options["preexec_fn"] = in_child
+        return await spawn(command, **options)
+
+    trio.lowlevel.open_process = open_process
+
+
+def die_before_burial() -> None:
+    """The worker is dead and not yet reaped, its child runs."""
+    os.killpg = lambda *_: die()
+
+
+SUICIDES = {
+    "untold": die_before_the_guard_is_told,
+    "unborn": die_between_fork_and_exec,
+    "unburied": die_before_burial,
+}
+
+
+async def main(worker: str, suicide: str) -> None:
+    """Open the worker and wait to be killed."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    become_subreaper()
+    SUICIDES.get(suicide, lambda: None)()
+    command = (sys.executable, "-I", "-S", "-c", WORKERS[worker])
+    async with open_worker(Config("predict.py", worker_command=command)) as link:
+        pids = await link.control.receive_some()
+        os.write(1, pids)
+        await trio.sleep_forever()
+
+
+if __name__ == "__main__":
+    trio.run(partial(main, *sys.argv[1:]))

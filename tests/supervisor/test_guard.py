@@ -1,0 +1,227 @@
+"""`kill -9` of the supervisor, at every moment; and the guard that must do no harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from supervisor.guard import open_guard
+from supervisor.guard_program import kill_group, kill_holders
+from tests.supervisor import killed_supervisor
+from tests.supervisor.process_table import (
+    PATIENCE,
+    died,
+    exists,
+    nothing_left,
+    read_pids,
+    runs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+GONE_WITHIN = 6.0 if "CI" in os.environ else 2.0
+"""Seconds from the supervisor's death to the end of everything that it had started."""
+
+ROOT = Path(__file__).parents[2]
+
+
+class Supervisor:
+    """A process that runs `killed_supervisor`, and all that comes from it."""
+
+    def __init__(self, worker: str, suicide: str, folder: str) -> None:
+        self.folder = folder
+        self._tag = f"TAG={uuid.uuid4()}"
+        name, value = self._tag.split("=")
+        self._environment = os.environ | {
+            name: value,
+            "TMPDIR": folder,
+            "PYTHONPATH": str(ROOT),
+        }
+        self._argv = [sys.executable, killed_supervisor.__file__, worker, suicide]
+
+    async def start(self) -> trio.Process:
+        return await trio.lowlevel.open_process(
+            self._argv, stdout=subprocess.PIPE, env=self._environment
+        )
+
+    def survivors(self) -> set[int]:
+        """Its living descendants: the worker's have the tag, the guard was told of the folder."""
+        found = set()
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            if self._has(pid, "environ", self._tag) or self._has(pid, "cmdline", self.folder):
+                found.add(pid)
+        return found
+
+    def _has(self, pid: int, file: str, text: str) -> bool:
+        try:
+            return text.encode() in Path(f"/proc/{pid}/{file}").read_bytes()
+        except OSError:
+            return False
+
+    async def all_gone(self) -> None:
+        while survivors := self.survivors():
+            for pid in survivors:
+                await died(pid)
+
+
+@pytest.fixture
+def folder() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as path, nothing_left(path):
+        yield path
+
+
+@pytest.mark.parametrize("worker", ["sleeping", "holding the GIL", "with a child elsewhere"])
+async def test_kill_of_the_supervisor_takes_the_worker_and_its_child(
+    worker: str, folder: str
+) -> None:
+    supervisor = Supervisor(worker, "", folder)
+    with trio.fail_after(PATIENCE):
+        process = await supervisor.start()
+        assert process.stdout is not None
+        async with process.stdout:
+            pids = await read_pids(process.stdout)
+        assert all(map(runs, pids))
+        assert supervisor.survivors() > {process.pid, *pids}
+        process.kill()
+        await process.wait()
+    with trio.fail_after(GONE_WITHIN):
+        await supervisor.all_gone()
+    assert not any(map(runs, pids))
+
+
+@pytest.mark.parametrize(
+    ("worker", "suicide"),
+    [
+        ("sleeping", "untold"),
+        ("holding the GIL", "untold"),
+        ("sleeping", "unborn"),
+        ("holding the GIL", "unborn"),
+        ("dead, its child left", "unburied"),
+    ],
+)
+async def test_there_is_no_gap(worker: str, suicide: str, folder: str) -> None:
+    supervisor = Supervisor(worker, suicide, folder)
+    with trio.fail_after(PATIENCE):
+        process = await supervisor.start()
+        assert process.stdout is not None
+        async with process.stdout:
+            assert await process.wait() == -signal.SIGKILL
+    with trio.fail_after(GONE_WITHIN):
+        await supervisor.all_gone()
+
+
+# --- what a guard must not do ----------------------------------------------------------------
+
+
+@pytest.fixture
+async def sleeper() -> AsyncIterator[trio.Process]:
+    """A process that leads its own group and is nobody's business."""
+    process = await trio.lowlevel.open_process(["sleep", "1000"], start_new_session=True)
+    yield process
+    process.kill()
+    await process.wait()
+
+
+async def dead_pidfd() -> int:
+    """A pidfd of a process that has been reaped."""
+    process = await trio.lowlevel.open_process(["sleep", "1000"])
+    pidfd = os.pidfd_open(process.pid)
+    process.kill()
+    await process.wait()
+    return pidfd
+
+
+async def test_stand_down_harms_nobody(sleeper: trio.Process, folder: str) -> None:
+    marker = Path(folder) / "marker"
+    marker.touch()
+    async with open_guard(folder, 1, {}) as guard:
+        guard.watch(sleeper.pid)
+        await guard.stand_down()
+        assert not exists(guard.pid)
+        await guard.stand_down()
+    assert sleeper.poll() is None
+    marker.unlink()
+
+
+async def test_the_end_of_the_context_is_a_stand_down(sleeper: trio.Process, folder: str) -> None:
+    with trio.CancelScope() as scope:
+        async with open_guard(folder, 1, {}) as guard:
+            guard.watch(sleeper.pid)
+            scope.cancel()
+    assert not exists(guard.pid)
+    assert sleeper.poll() is None
+
+
+async def test_a_dead_guard_cannot_be_told(folder: str) -> None:
+    async with open_guard(folder, 1, {}) as guard:
+        os.kill(guard.pid, signal.SIGKILL)
+        await died(guard.pid)
+        with pytest.raises(BrokenPipeError):
+            guard.watch(os.getpid())
+
+
+async def test_guard_knows_no_secret_and_leads_its_own_session(
+    monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setenv("WEBHOOK_TOKEN", "s3cret")
+    async with open_guard(folder, 1, {"MARK": "yes"}) as guard:
+        assert os.getsid(guard.pid) == guard.pid
+        # Is not complete before the end of exec, which no other sign tells.
+        environment = b""
+        with trio.fail_after(PATIENCE):
+            while not environment:
+                environment = await trio.Path(f"/proc/{guard.pid}/environ").read_bytes()
+    assert b"MARK=yes" in environment
+    assert b"s3cret" not in environment
+
+
+async def test_a_number_that_is_used_again_is_left_alone(sleeper: trio.Process) -> None:
+    """The worker was reaped, and a stranger has got its number and leads a group of it."""
+    pidfd = await dead_pidfd()
+    kill_group(sleeper.pid, pidfd)
+    os.close(pidfd)
+    assert sleeper.poll() is None
+
+
+async def test_the_group_of_a_reaped_worker_is_killed() -> None:
+    code = "import subprocess; print(subprocess.Popen(['sleep', '1000']).pid, flush=True)"
+    with trio.fail_after(PATIENCE):
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-ISc", code], stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert process.stdout is not None
+        async with process.stdout:
+            (child,) = await read_pids(process.stdout)
+        pidfd = os.pidfd_open(process.pid)
+        await process.wait()
+        assert runs(child)
+        kill_group(process.pid, pidfd)
+        kill_group(process.pid, pidfd)
+        await died(child)
+        os.close(pidfd)
+
+
+async def test_only_who_has_the_pipe_as_stderr_is_killed(sleeper: trio.Process) -> None:
+    read_end, write_end = os.pipe()
+    holder = await trio.lowlevel.open_process(["sleep", "1000"], stderr=write_end)
+    # The supervisor itself, and the worker's reader, have the pipe elsewhere.
+    reader = await trio.lowlevel.open_process(["sleep", "1000"], stdin=read_end)
+    with trio.fail_after(PATIENCE):
+        await trio.to_thread.run_sync(kill_holders, os.fstat(read_end).st_ino)
+        assert await holder.wait() == -signal.SIGKILL
+    assert sleeper.poll() is None
+    assert reader.poll() is None
+    reader.kill()
+    await reader.wait()
+    os.close(read_end)
+    os.close(write_end)
