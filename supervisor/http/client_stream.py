@@ -61,7 +61,12 @@ class OpenRequest:
     def answer_begun(self) -> None:
         """The answer is known: the client's end cancels nothing any more."""
         self.answering = True
-        self.body_complete()
+        self._stream.rearm()
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the next byte is the client's duty."""
+        return not self.body_is_complete and not self.answering
 
 
 class ClientStream(trio.abc.HalfCloseableStream):
@@ -173,7 +178,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         self._reading.deadline = self._deadline()
 
     def _deadline(self) -> float:
-        if any(not request.body_is_complete for request in self._open):
+        if any(request.awaits_body for request in self._open):
             return self._last_data + self._times.body_timeout
         if self._open:
             return math.inf

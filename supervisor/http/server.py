@@ -76,9 +76,11 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
     Raises:
         ListenError: the address is in use, not allowed, or not one of this machine.
     """
+    if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
+        raise ListenError(f"cannot listen on {host}:{port}: a port is a number up to 65535")
     try:
         listeners = await trio.open_tcp_listeners(port, host=host)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ListenError(f"cannot listen on {host}:{port}: {_reason(error)}") from error
     if port == 0:
         for listener in listeners[1:]:
@@ -91,8 +93,8 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
     return listeners
 
 
-def _reason(error: OSError | OverflowError) -> str:
-    if isinstance(error, socket.gaierror) or not isinstance(error, OSError):
+def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
         return str(error.args[-1])
     if error.errno == errno.EADDRINUSE:
         return "the address is in use; choose another one with --port"

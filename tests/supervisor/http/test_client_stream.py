@@ -264,6 +264,7 @@ async def test_closing_after_a_whole_request_is_at_once(
     far = Far(nursery)
     start = trio.current_time()
     with far.client.request() as request:
+        request.body_complete()
         request.answer_begun()
         await far.client.aclose()
     assert trio.current_time() == start

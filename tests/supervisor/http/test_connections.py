@@ -1,0 +1,231 @@
+"""Connections to a real server: clients that leave, limits, the end."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trio
+
+from supervisor.config import Config, Limits, Times
+from supervisor.http.server import ListenError, serve_http
+
+if TYPE_CHECKING:
+    from tests.supervisor.http.fake_service import FakeService, Serve
+
+
+from tests.supervisor.http.wire import message, read_answer, read_to_end
+
+# --- clients that leave -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [b"", message(b'{"id":"second"}'), b"GET /hal"])
+async def test_a_client_that_leaves_cancels_what_it_waits_for(
+    service: FakeService, serve: Serve, after: bytes
+) -> None:
+    service.hold = True
+    async with serve() as running:
+        stream = await running.connect()
+        await stream.send_all(message(b'{"id":"first"}') + after)
+        await service.submitted.wait()
+        await stream.aclose()
+        await service.handles[0].cancelled.wait()
+        await running.draining.wait_answered()
+    assert [handle.request.id for handle in service.handles] == ["first"]
+
+
+async def test_a_client_that_resets_cancels_what_it_waits_for(
+    service: FakeService, serve: Serve
+) -> None:
+    service.hold = True
+    async with serve() as running:
+        stream = await running.connect()
+        await stream.send_all(message())
+        await service.submitted.wait()
+        linger = socket.SO_LINGER
+        stream.socket.setsockopt(socket.SOL_SOCKET, linger, b"\x01\0\0\0\0\0\0\0")
+        await stream.aclose()
+        await service.handles[0].cancelled.wait()
+
+
+async def test_a_client_that_leaves_after_202_cancels_nothing(
+    service: FakeService, serve: Serve
+) -> None:
+    service.hold = True
+    async with serve() as running:
+        async with await running.connect() as stream:
+            await stream.send_all(message(b"{}", "prefer: respond-async"))
+            assert (await read_answer(stream))[0] == 202
+        await running.draining.wait_answered()
+        async with await running.connect() as stream:  # a round trip later
+            await stream.send_all(message(b"{}", "prefer: respond-async"))
+            assert (await read_answer(stream))[0] == 202
+        assert not service.handles[0].cancelled.is_set()
+
+
+async def test_a_client_that_leaves_inside_its_body_runs_nothing(
+    service: FakeService, serve: Serve
+) -> None:
+    async with serve() as running:
+        async with await running.connect() as stream:
+            await stream.send_all(message(b'{"input":{}}')[:-3])
+        await running.draining.wait_answered()
+        async with await running.connect() as stream:
+            await stream.send_all(message())
+            assert (await read_answer(stream))[0] == 200
+    assert len(service.handles) == 1
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+async def test_one_connection_too_many_is_told_so(serve: Serve) -> None:
+    async with serve(limits=Limits(max_connections=2)) as running:
+        first, second = await running.connect(), await running.connect()
+        await second.send_all(message())
+        assert (await read_answer(second))[0] == 200
+        async with await running.connect() as third:
+            await third.send_all(message())
+            status, headers, body = await read_answer(third)
+            assert (status, headers["connection"]) == (503, "close")
+            assert json.loads(body) == {"detail": "too many connections"}
+            assert await third.receive_some() == b""
+        await first.aclose()
+        # Its place is free as soon as its end has been seen.
+        while True:
+            async with await running.connect() as fourth:
+                await fourth.send_all(message())
+                if (await read_answer(fourth))[0] == 200:
+                    break
+        await second.aclose()
+
+
+async def test_a_silent_connection_is_closed(serve: Serve) -> None:
+    async with serve(times=Times(header_timeout=0.05)) as running:
+        async with await running.connect() as stream:
+            assert await read_to_end(stream) == b""
+        async with await running.connect() as stream:
+            await stream.send_all(b"GET / HT")
+            assert (await read_answer(stream))[0] == 408
+            assert await stream.receive_some() == b""
+
+
+async def test_an_idle_connection_is_closed(serve: Serve) -> None:
+    async with serve(times=Times(idle_timeout=0.05)) as running, await running.connect() as stream:
+        await stream.send_all(message())
+        assert (await read_answer(stream))[0] == 200
+        assert await stream.receive_some() == b""
+
+
+async def test_a_body_that_stops_is_408_and_runs_nothing(
+    service: FakeService, serve: Serve
+) -> None:
+    async with serve(times=Times(body_timeout=0.05)) as running, await running.connect() as stream:
+        await stream.send_all(message(b"{}")[:-1])
+        assert (await read_answer(stream))[0] == 408
+        assert await stream.receive_some() == b""
+    assert service.handles == []
+
+
+async def test_a_client_that_does_not_read_is_dropped_and_nobody_else_waits(
+    service: FakeService, serve: Serve
+) -> None:
+    service.output = "y" * 30_000_000
+    async with serve(times=Times(write_timeout=0.1)) as running, await running.connect() as stream:
+        await stream.send_all(message())
+        await service.submitted.wait()
+        service.output = "small"
+        async with httpx.AsyncClient(base_url=running.url) as client:
+            assert (await client.post("/predictions", json={})).status_code == 200
+        await running.draining.wait_answered()
+        with pytest.raises((trio.BrokenResourceError, EOFError)):
+            await read_answer(stream)
+
+
+# --- the end ------------------------------------------------------------------------------------
+
+
+async def test_a_drain_refuses_what_is_new_and_lets_the_open_end(
+    service: FakeService, serve: Serve
+) -> None:
+    service.hold = True
+    async with serve() as running, await running.connect() as waiting:
+        idle = await running.connect()
+        await idle.send_all(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n")
+        await read_answer(idle)
+        await waiting.send_all(message(b'{"id":"p"}'))
+        await service.submitted.wait()
+        running.draining.begin()
+        assert running.draining.open_requests == 1
+
+        await idle.send_all(message())
+        status, headers, body = await read_answer(idle)
+        assert (status, headers["connection"]) == (503, "close")
+        assert json.loads(body)["status"] == "failed"
+        assert await idle.receive_some() == b""
+        await idle.aclose()
+
+        async with await running.connect() as fresh:
+            await fresh.send_all(b"GET /health-check HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert (await read_answer(fresh))[0] == 503
+        async with await running.connect() as cancelling:
+            await cancelling.send_all(message(path="/predictions/p/cancel"))
+            status, headers, _ = await read_answer(cancelling)
+            assert (status, headers["connection"]) == (200, "close")
+
+        status, headers, body = await read_answer(waiting)
+        assert (status, headers["connection"]) == (200, "close")
+        assert json.loads(body)["status"] == "canceled"
+        await running.draining.wait_answered()
+        assert running.draining.open_requests == 0
+
+
+async def test_being_cancelled_closes_the_port_and_ends_every_request(
+    service: FakeService, serve: Serve
+) -> None:
+    service.hold = True
+    async with serve() as running:
+        waiting, idle = await running.connect(), await running.connect()
+        await waiting.send_all(message())
+        await service.submitted.wait()
+        running.scope.cancel()
+        with trio.CancelScope(shield=True), trio.fail_after(10):
+            await service.handles[0].cancelled.wait()
+            assert await read_to_end(waiting) == b""
+            assert await read_to_end(idle) == b""
+            with pytest.raises(OSError, match="connect"):
+                await running.connect()
+            await waiting.aclose()
+            await idle.aclose()
+
+
+async def test_an_address_in_use_is_said_in_one_line(service: FakeService) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ListenError) as caught:
+            await serve_http(service, Config("model.py", port=port))
+    assert str(caught.value) == (
+        f"cannot listen on 127.0.0.1:{port}: the address is in use; choose another one with --port"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("203.0.113.1", 0), ("no.such.host.invalid", 0), ("127.0.0.1", 70000)]
+)
+async def test_an_address_that_is_not_ours_is_said_in_one_line(
+    service: FakeService, host: str, port: int
+) -> None:
+    with pytest.raises(ListenError, match=f"cannot listen on {host}:{port}: .+") as caught:
+        await serve_http(service, Config("model.py", host=host, port=port))
+    assert "\n" not in str(caught.value)
+
+
+async def test_port_0_is_any_free_port_on_one_address(serve: Serve) -> None:
+    async with serve(host="localhost") as running:
+        assert running.port > 0
+        async with await trio.open_tcp_stream("localhost", running.port) as stream:
+            await stream.send_all(message())
+            assert (await read_answer(stream))[0] == 200

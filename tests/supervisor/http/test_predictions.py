@@ -1,0 +1,290 @@
+"""The handlers that run predictions, against a service without a worker."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+import trio.testing
+
+from supervisor.http.predictions import cancel_prediction, create_prediction, put_prediction
+from supervisor.http.values import Request, Response
+from supervisor.interface import (
+    AtCapacity,
+    DuplicateId,
+    InputError,
+    InvalidInput,
+    NotReady,
+    PredictionStatus,
+    Refusal,
+)
+from supervisor.model_schema import ModelSchema
+
+if TYPE_CHECKING:
+    from tests.supervisor.http.fake_service import FakeService
+
+JSON = {"content-type": "application/json"}
+ASYNC = {**JSON, "prefer": "respond-async"}
+
+
+def request(value: Any = None, headers: dict[str, str] = JSON) -> Request:
+    return Request(headers, json.dumps({} if value is None else value).encode())
+
+
+def body_of(response: Response) -> Any:
+    assert response.content_type == "application/json"
+    return json.loads(response.body)
+
+
+async def test_a_prediction_that_succeeds(service: FakeService) -> None:
+    response = await create_prediction(service, request({"id": "p1", "input": {"x": 1}}))
+    assert response.status == 200
+    assert body_of(response) == {
+        "id": "p1",
+        "status": "succeeded",
+        "logs": "log\n",
+        "metrics": {"predict_time": 0.5},
+        "output": "hello",
+    }
+
+
+async def test_an_output_of_null_is_said(service: FakeService) -> None:
+    service.output = None
+    body = body_of(await create_prediction(service, request()))
+    assert body["output"] is None
+    assert body["id"] == "made-0"
+
+
+async def test_what_the_client_said_reaches_the_service(service: FakeService) -> None:
+    sent = {"id": "p", "input": {"x": [2**80]}, "context": {"k": "v"}, "webhook": "http://h/"}
+    trace = {"traceparent": "00-aa-bb-01", "tracestate": "k=v"}
+    await create_prediction(service, request(sent, {**JSON, **trace}))
+    (handle,) = service.handles
+    assert handle.request.id == "p"
+    assert handle.request.input == {"x": [2**80]}
+    assert handle.request.context == {"k": "v"}
+    assert (handle.request.trace.traceparent, handle.request.trace.tracestate) == (
+        "00-aa-bb-01",
+        "k=v",
+    )
+    await create_prediction(service, request())
+    assert service.handles[1].request.trace is None
+    assert service.handles[1].request.id is None
+
+
+async def test_a_prediction_that_fails_has_its_error_and_its_logs(
+    service: FakeService, nursery: trio.Nursery
+) -> None:
+    service.hold = True
+    answers: list[Response] = []
+
+    async def ask() -> None:
+        answers.append(await create_prediction(service, request({"id": "p"})))
+
+    nursery.start_soon(ask)
+    await service.submitted.wait()
+    service.handles[0].become(
+        status=PredictionStatus.FAILED, error="boom", logs="so far\n", output=["half"]
+    )
+    await trio.testing.wait_all_tasks_blocked()
+    assert answers[0].status == 200
+    assert body_of(answers[0]) == {
+        "id": "p",
+        "status": "failed",
+        "logs": "so far\n",
+        "metrics": {},
+        "error": "boom",
+    }
+
+
+async def test_respond_async_answers_at_once_and_the_prediction_goes_on(
+    service: FakeService,
+) -> None:
+    service.hold = True
+    response = await create_prediction(service, request({"id": "as1"}, ASYNC))
+    assert response.status == 202
+    assert body_of(response) == {"id": "as1", "status": "starting"}
+    assert not service.handles[0].cancelled.is_set()
+
+
+async def test_a_client_that_leaves_cancels_its_prediction(service: FakeService) -> None:
+    service.hold = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(create_prediction, service, request())
+        await service.submitted.wait()
+        nursery.cancel_scope.cancel()
+    assert service.handles[0].cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "body", "headers"),
+    [
+        (
+            AtCapacity(),
+            409,
+            {"error": "At capacity - all prediction slots busy", "status": "failed"},
+            (),
+        ),
+        (
+            NotReady("Setup failed: no weights"),
+            503,
+            {"error": "Setup failed: no weights", "status": "failed"},
+            (),
+        ),
+        (
+            NotReady("Restarting.", retry_after=1.2),
+            503,
+            {"error": "Restarting.", "status": "failed"},
+            (("retry-after", "2"),),
+        ),
+        (
+            NotReady("Restarting.", retry_after=0.0),
+            503,
+            {"error": "Restarting.", "status": "failed"},
+            (("retry-after", "1"),),
+        ),
+        (
+            DuplicateId("p1"),
+            409,
+            {"error": "A prediction with the id p1 is in flight already", "status": "failed"},
+            (),
+        ),
+        (
+            InvalidInput([InputError(("body", "input", "n"), "too big")]),
+            422,
+            {"detail": [{"loc": ["body", "input", "n"], "msg": "too big", "type": "value_error"}]},
+            (),
+        ),
+    ],
+)
+@pytest.mark.parametrize("headers_of_request", [JSON, ASYNC])
+async def test_refusals(
+    service: FakeService,
+    refusal: Refusal,
+    status: int,
+    body: Any,
+    headers: Any,
+    headers_of_request: dict[str, str],
+) -> None:
+    service.refusal = refusal
+    response = await create_prediction(service, request({}, headers_of_request))
+    assert (response.status, body_of(response), response.headers) == (status, body, headers)
+
+
+async def test_a_post_with_the_id_of_one_in_flight_is_refused(service: FakeService) -> None:
+    service.hold = True
+    await create_prediction(service, request({"id": "p1"}, ASYNC))
+    response = await create_prediction(service, request({"id": "p1"}))
+    assert response.status == 409
+    assert "p1" in body_of(response)["error"]
+    assert len(service.handles) == 1
+
+
+@pytest.mark.parametrize("body", [b"garbage", b"[]", b'{"id":"../x"}'])
+async def test_a_bad_body_never_reaches_the_service(service: FakeService, body: bytes) -> None:
+    for answer in (
+        await create_prediction(service, Request(JSON, body)),
+        await put_prediction(service, Request(JSON, body), "p"),
+    ):
+        assert answer.status in (400, 422)
+        assert "detail" in body_of(answer)
+    assert service.handles == []
+
+
+async def test_put_runs_under_the_id_of_the_path(service: FakeService) -> None:
+    response = await put_prediction(service, request({"input": {"x": 1}}), "p1")
+    assert response.status == 200
+    assert body_of(response)["id"] == "p1"
+
+
+async def test_put_runs_again_once_the_first_has_finished(service: FakeService) -> None:
+    for _ in range(2):
+        assert (await put_prediction(service, request({"id": "p1"}), "p1")).status == 200
+    assert len(service.handles) == 2
+
+
+async def test_put_with_another_id_in_its_body(service: FakeService) -> None:
+    response = await put_prediction(service, request({"id": "other"}), "p1")
+    assert response.status == 422
+    assert body_of(response) == {
+        "detail": [
+            {
+                "loc": ["body", "id"],
+                "msg": "prediction ID must match the ID supplied in the URL",
+                "type": "value_error",
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize("bad", ["..", "a b", "x" * 129])
+async def test_put_with_an_id_that_may_not_be_used(service: FakeService, bad: str) -> None:
+    response = await put_prediction(service, request(), bad)
+    assert response.status == 422
+    assert body_of(response)["detail"][0]["loc"] == ["body", "id"]
+
+
+async def test_put_of_one_in_flight_reports_it_and_ignores_the_rest(service: FakeService) -> None:
+    service.hold = True
+    await put_prediction(service, request({"input": {"text": "a"}}, ASYNC), "as1")
+    handle = service.handles[0]
+    handle.become(status=PredictionStatus.PROCESSING, logs="log\n", metrics={"tokens": 2})
+    expected = {
+        "id": "as1",
+        "status": "processing",
+        "input": {"text": "a"},
+        "logs": "log\n",
+        "metrics": {"tokens": 2},
+    }
+    response = await put_prediction(service, request({"input": {"text": "b"}}), "as1")
+    assert (response.status, body_of(response)) == (202, expected)
+    handle.become(output=["a0"])
+    response = await put_prediction(service, request({}, {**JSON, "accept": "*/*"}), "as1")
+    assert (response.status, body_of(response)) == (202, {**expected, "output": ["a0"]})
+    assert len(service.handles) == 1
+
+
+async def test_a_client_that_only_looks_on_cancels_nothing(service: FakeService) -> None:
+    service.hold = True
+    await put_prediction(service, request({}, ASYNC), "as1")
+    await put_prediction(service, request({}), "as1")
+    assert not service.handles[0].cancelled.is_set()
+
+
+@pytest.mark.parametrize(
+    ("paths", "error"),
+    [
+        (
+            {},
+            (
+                "This model does not support streaming responses. "
+                "Add @cog.streaming to predict() to enable SSE."
+            ),
+        ),
+        (
+            {"/predictions": {"post": {"x-cog-streaming": True}}},
+            "This server does not stream responses yet.",
+        ),
+    ],
+)
+async def test_an_event_stream_is_refused_before_the_input_is_looked_at(
+    service: FakeService, paths: dict[str, Any], error: str
+) -> None:
+    service.schema = ModelSchema({"paths": paths}, is_train=False)
+    service.refusal = InvalidInput([])
+    headers = {**JSON, "accept": "text/event-stream"}
+    response = await create_prediction(service, request({}, headers))
+    assert (response.status, body_of(response)) == (406, {"error": error})
+    assert service.handles == []
+
+
+async def test_cancel(service: FakeService) -> None:
+    service.hold = True
+    await create_prediction(service, request({"id": "p1"}, ASYNC))
+    response = await cancel_prediction(service, "p1")
+    assert (response.status, body_of(response)) == (200, {})
+    assert service.handles[0].cancelled.is_set()
+    response = await cancel_prediction(service, "p1")
+    assert (response.status, body_of(response)) == (404, {})

@@ -1,0 +1,267 @@
+"""The whole facade behind a real socket: routes, errors, limits, the end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trio
+
+from supervisor.config import Limits
+
+if TYPE_CHECKING:
+    from supervisor.interface import HealthReport
+    from tests.supervisor.http.fake_service import FakeService, Serve
+
+
+from tests.supervisor.http.wire import message, read_answer, read_to_end
+
+# --- routes and errors --------------------------------------------------------------------------
+
+
+async def test_the_routes_of_a_prediction(service: FakeService, serve: Serve) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        answer = await client.post("/predictions", json={"id": "p1", "input": {"x": "ä"}})
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+        assert "server" not in answer.headers
+        assert answer.json()["output"] == "hello"
+        assert service.handles[0].request.input == {"x": "ä"}
+
+        answer = await client.post("/predictions")
+        assert answer.status_code == 200
+
+        service.hold = True
+        prefer = {"prefer": "wait=1, respond-async"}
+        answer = await client.put("/predictions/p:2", json={"id": "p:2"}, headers=prefer)
+        assert (answer.status_code, answer.json()) == (202, {"id": "p:2", "status": "starting"})
+        answer = await client.put("/predictions/p%3A2", json={})
+        assert (answer.status_code, answer.json()["status"]) == (202, "starting")
+        answer = await client.post("/predictions/p:2/cancel")
+        assert (answer.status_code, answer.json()) == (200, {})
+        answer = await client.post("/predictions/p:2/cancel", content=b"garbage")
+        assert (answer.status_code, answer.json()) == (404, {})
+
+
+async def test_the_routes_about_the_server(service: FakeService, serve: Serve) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        assert (await client.get("/")).json()["predictions_url"] == "/predictions"
+        assert (await client.get("/health-check")).json()["status"] == "READY"
+        head = await client.head("/health-check")
+        assert (head.status_code, head.content) == (200, b"")
+        assert int(head.headers["content-length"]) > 0
+        assert (await client.get("/openapi.json")).status_code == 503
+        assert (await client.post("/shutdown")).json() == {}
+        assert service.shutdown_requests == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/nope", 404, None),
+        ("GET", "/predictions/", 404, None),
+        ("PUT", "/predictions/a/b", 404, None),
+        ("POST", "/trainings", 404, None),
+        ("GET", "/predictions", 405, "POST"),
+        ("OPTIONS", "/predictions", 405, "POST"),
+        ("GET", "/predictions/x", 405, "PUT"),
+        ("GET", "/predictions/x/cancel", 405, "POST"),
+        ("POST", "/health-check", 405, "GET, HEAD"),
+        ("GET", "/shutdown", 405, "POST"),
+    ],
+)
+async def test_what_does_not_exist_is_said_in_json(
+    serve: Serve, method: str, path: str, status: int, allow: str | None
+) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        answer = await client.request(method, path)
+        assert answer.status_code == status
+        assert answer.headers.get("allow") == allow
+        assert set(answer.json()) == {"detail"}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"garbage", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"a=b", "application/x-www-form-urlencoded", 415),
+        (b"--x--", "multipart/form-data; boundary=x", 415),
+        (b"[]", "application/json", 422),
+        (b'{"input":' + b"[" * 10_000 + b"]" * 10_000 + b"}", "application/json", 400),
+        (b'{"input":{"x":"\\ud800"}}', "application/json", 400),
+        (b'{"input":{"x":"\xff"}}', "application/json", 400),
+        (b'{"input":{},"input":{}}', "application/json", 422),
+    ],
+)
+async def test_a_bad_request_is_said_in_json_and_the_connection_lives_on(
+    serve: Serve, body: bytes, content_type: str, status: int
+) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        headers = {"content-type": content_type}
+        answer = await client.post("/predictions", content=body, headers=headers)
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/json"
+        assert "detail" in answer.json()
+        assert (await client.get("/health-check")).status_code == 200
+
+
+async def test_a_mistake_of_ours_is_500_in_json_and_in_our_log(
+    service: FakeService,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async def fail() -> HealthReport:
+        await trio.lowlevel.checkpoint()
+        raise RuntimeError("a secret of ours")
+
+    monkeypatch.setattr(service, "check_health", fail)
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        answer = await client.get("/health-check")
+        assert (answer.status_code, answer.json()) == (500, {"detail": "Internal Server Error"})
+        assert (await client.get("/")).status_code == 200
+    out, err = capfd.readouterr()
+    assert "a secret of ours" in out + err
+    assert "in app:" not in err  # the form of Quart's own logger
+
+
+async def test_nothing_is_written_of_requests_that_are_served(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        await client.post("/predictions", json={})
+        await client.get("/nope")
+        async with await running.connect() as stream:
+            await stream.send_all(b"garbage\r\n\r\n")
+            await read_to_end(stream)
+    assert capfd.readouterr() == ("", "")
+
+
+# --- bodies -------------------------------------------------------------------------------------
+
+
+async def test_a_body_bigger_than_quarts_limit_arrives_whole(
+    service: FakeService, serve: Serve
+) -> None:
+    text = "x" * (20 * 1024 * 1024)
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        answer = await client.post("/predictions", json={"input": {"t": text}}, timeout=30)
+        assert answer.status_code == 200
+        assert service.handles[0].request.input == {"t": text}
+
+
+async def test_a_big_answer_arrives_whole(service: FakeService, serve: Serve) -> None:
+    service.output = "y" * (20 * 1024 * 1024)
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        answer = await client.post("/predictions", json={}, timeout=30)
+        assert answer.json()["output"] == service.output
+
+
+async def test_a_body_too_large_by_its_length_is_413_before_it_is_sent(serve: Serve) -> None:
+    async with serve(limits=Limits(max_body=1000)) as running, await running.connect() as stream:
+        await stream.send_all(message()[:-2].replace(b"content-length: 2", b"content-length: 1001"))
+        status, headers, body = await read_answer(stream)
+        assert (status, headers["connection"]) == (413, "close")
+        assert json.loads(body) == {"detail": "the request's body is larger than 1000 bytes"}
+        assert await stream.receive_some() == b""
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_a_client_that_goes_on_sending_still_reads_its_413(
+    service: FakeService, serve: Serve, chunked: bool
+) -> None:
+    data = b"z" * 5_000_000
+    head = message(data)[: -len(data)]
+    if chunked:
+        head = head.replace(b"content-length: 5000000", b"transfer-encoding: chunked")
+        data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+    async with serve(limits=Limits(max_body=1000)) as running:
+        async with await running.connect() as stream:
+            await stream.send_all(head + data)
+            status, _, _ = await read_answer(stream)
+            assert status == 413
+        async with await running.connect() as stream:
+            await stream.send_all(message())
+            assert (await read_answer(stream))[0] == 200
+    assert len(service.handles) == 1
+
+
+# --- HTTP that is not quite ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"garbage\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 50 + b"\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n", 400),
+        (message().replace(b"content-length: 2", b"content-length: zz"), 400),
+        (message(b"{}\r\n").replace(b"content-length: 4", b"transfer-encoding: chunked"), 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 200_000 + b"\r\n\r\n", 431),
+    ],
+)
+async def test_broken_http_is_answered_in_json_and_closed(
+    serve: Serve, data: bytes, status: int
+) -> None:
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(data)
+        answered, headers, body = await read_answer(stream)
+        assert (answered, headers["connection"]) == (status, "close")
+        assert set(json.loads(body)) == {"detail"}
+        assert await stream.receive_some() == b""
+
+
+async def test_a_long_header_below_the_limit_is_taken(serve: Serve) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        answer = await client.get("/health-check", headers={"x": "a" * 40_000})
+        assert answer.status_code == 200
+
+
+async def test_http_1_0_is_answered_and_closed(serve: Serve) -> None:
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(b"GET /openapi.json HTTP/1.0\r\n\r\n")
+        assert (await read_answer(stream))[0] == 503
+        assert await stream.receive_some() == b""
+
+
+async def test_expect_100_continue(serve: Serve) -> None:
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(message(b"{}", "expect: 100-continue")[:-2])
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 100 ")
+        await stream.send_all(b"{}")
+        assert (await read_answer(stream))[0] == 200
+
+
+async def test_http_2_with_prior_knowledge(serve: Serve) -> None:
+    async with (
+        serve() as running,
+        httpx.AsyncClient(base_url=running.url, http1=False, http2=True) as client,
+    ):
+        answer = await client.post("/predictions", json={"id": "h2"})
+        assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
+        running.draining.begin()
+        answer = await client.post("/predictions", json={})
+        assert (answer.http_version, answer.status_code) == ("HTTP/2", 503)
+
+
+async def test_a_connection_serves_more_than_a_thousand_requests(serve: Serve) -> None:
+    async with serve() as running, await running.connect() as stream:
+        for _ in range(1100):
+            await stream.send_all(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert (await read_answer(stream))[0] == 503
+
+
+async def test_pipelined_requests_are_answered_in_order(service: FakeService, serve: Serve) -> None:
+    async with serve() as running, await running.connect() as stream:
+        bodies = [json.dumps({"id": f"p{n}"}).encode() for n in range(5)]
+        last = message(b'{"id":"last"}', "connection: close")
+        await stream.send_all(b"".join(map(message, bodies)) + last)
+        everything = await read_to_end(stream)
+        places = [everything.index(b'"id":"%b"' % name) for name in (b"p0", b"p1", b"p4", b"last")]
+        assert places == sorted(places)
+        assert len(service.handles) == 6
