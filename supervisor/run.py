@@ -12,7 +12,7 @@ from supervisor.allocator import Allocator
 from supervisor.http.draining import Draining
 from supervisor.http.server import serve_http
 from supervisor.process import open_worker
-from supervisor.reaper import become_subreaper
+from supervisor.reaper import become_subreaper, reap_orphans
 from supervisor.service import PredictionService
 from supervisor.state.health import WorkerHealth
 from supervisor.supervision import Supervision
@@ -54,6 +54,7 @@ class _Program:
     async def run(self) -> None:
         async with trio.open_nursery() as root:
             await root.start(self._listen_for_signals)
+            await root.start(reap_orphans)
             port = await root.start(
                 partial(serve_http, draining=self._draining), self._service, self._config
             )
