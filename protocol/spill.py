@@ -62,9 +62,11 @@ def read_spill(directory: str, path: str) -> bytes:
 
 
 def _read_and_remove(folder: int, name: str) -> bytes:
-    # O_NONBLOCK: opening a FIFO must not wait for a writer.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(name, flags, dir_fd=folder), "rb") as file:
+    def opener(path: str, flags: int) -> int:
+        # O_NONBLOCK: opening a FIFO must not wait for a writer.
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+
+    with open(name, "rb", opener=opener) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise SpillRefused(f"spill file {name!r} is not a regular file")
         data = file.read()

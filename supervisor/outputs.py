@@ -68,10 +68,8 @@ def _inside(path: str, folder: str) -> str:
 
 def _read(path: str, limit: int) -> bytes:
     try:
-        # O_NONBLOCK: opening a FIFO must not wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
+        with open(path, "rb", opener=_open_nonblocking) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OutputUnreadable(f"Output file {path!r} is not a regular file")
             if status.st_size > limit:
@@ -82,3 +80,8 @@ def _read(path: str, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputUnreadable(f"Output file {path!r} cannot be read: {reason}") from error
+
+
+def _open_nonblocking(path: str, flags: int) -> int:
+    # Opening a FIFO must not wait for a writer.
+    return os.open(path, flags | os.O_NONBLOCK)
