@@ -43,6 +43,7 @@ _interruptible_files: Final = frozenset(
         "output_files.py",
         "outputs.py",
         "plain_json.py",
+        "predictor.py",
     )
 )
 """Code of ours that runs for the prediction, may take long, and leaves no state behind."""
@@ -60,9 +61,9 @@ class SlotCancels:
         self.cancelled = False
         """Whether the running prediction is to stop."""
 
-    def reading(self) -> None:
-        """A request has begun to arrive."""
-        self._reading = True
+    def reading(self, *, request: bool = True) -> None:
+        """A request has begun to arrive; or what came was none."""
+        self._reading = request
 
     def begin(self, prediction: str) -> bool:
         """`prediction` was read. True: it is cancelled already. Forgets what meant another one."""
@@ -142,10 +143,10 @@ class Interrupter:
         signal.signal(INTERRUPT, self._handle)
         signal.signal(signal.SIGINT, self._handle_keyboard)
 
-    def reading(self) -> None:
-        """A request has begun to arrive."""
+    def reading(self, *, request: bool = True) -> None:
+        """A request has begun to arrive; or what came was none."""
         with self._lock:
-            self._cancels.reading()
+            self._cancels.reading(request=request)
 
     def begin(self, prediction: str) -> bool:
         """`prediction` was read. True: it is cancelled already."""

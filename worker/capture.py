@@ -44,7 +44,11 @@ class Capture:
         threading.Thread(target=self._run, name="coglet-capture", daemon=True).start()
 
     def drain(self) -> None:
-        """Log all that has been written by now. Must not be called with a sink's lock held."""
+        """Log all that has been written by now, also what C's `stdout` keeps back.
+
+        Must not be called with a sink's lock held.
+        """
+        self._flush_c()
         with self._lock:
             self._read_what_is_there()
 
@@ -88,7 +92,8 @@ class Capture:
         poll.register(self._descriptor, select.POLLIN)
         while True:
             ((_, event),) = poll.poll()
-            self.drain()
+            with self._lock:
+                self._read_what_is_there()
             if event & ~select.POLLIN:
                 return  # nobody has the write end any more
 

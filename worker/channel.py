@@ -116,6 +116,6 @@ class FrameReader:
             OSError: the channel cannot be read.
         """
         data = self._read(_BIG_CHUNK if self._inside else _CHUNK)
-        self.feed(data)
+        self._decoder.receive_data(data)
         self._inside = self._inside or len(data) == _CHUNK
         return bool(data)

@@ -11,7 +11,6 @@ from protocol.codec import decode_control_request, encode_control_response
 from protocol.errors import RemoteProtocolError, UnknownMessageType, WrongType
 from protocol.messages import (
     Cancel,
-    ControlRequest,
     Fatal,
     Healthcheck,
     Init,

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
+from worker.cancellation import Interrupter
+from worker.capture import Capture
+from worker.logs import LogRouter
+from worker.options import Options
+from worker.predictor import Predictor
+from worker.slot import Slot
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from worker.cancellation import Interrupter
-    from worker.capture import Capture
-    from worker.logs import LogRouter
-    from worker.options import Options
-    from worker.predictor import Predictor
-    from worker.slot import Slot
 
 __all__ = ["Engine", "Workplace"]
 

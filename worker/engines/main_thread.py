@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import RemoteProtocolError
-from protocol.messages import Failed
 from worker.answer import Answer
 from worker.error_text import Stage
+from worker.forked import exit_in_child
 from worker.inputs import prepared_inputs
 from worker.outputs import stream_of
 from worker.scope import active_scope
@@ -41,7 +40,6 @@ class MainThreadEngine:
         self._capture = place.capture
         self._interrupter = place.interrupter
         self._stage = Stage.TRAIN if place.is_train else Stage.CALL
-        self._pid = os.getpid()
         self._stopping = False
         self._setup_loop: asyncio.AbstractEventLoop | None = None
 
@@ -49,11 +47,12 @@ class MainThreadEngine:
         """Run the model's set-up to its end; an async one on a loop that then stands still."""
         if self._predictor.setup is None:
             return
-        answer = self._predictor.setup()
+        answer = self._interrupter.call(self._predictor.setup)
         if inspect.isawaitable(answer):
             # Not closed: what set-up has opened on it may still be in use.
-            self._setup_loop = asyncio.new_event_loop()
-            self._setup_loop.run_until_complete(_waiting_for(answer))
+            loop = self._setup_loop = asyncio.new_event_loop()
+            waiting = asyncio.ensure_future(answer, loop=loop)
+            self._interrupter.call(loop.run_until_complete, waiting)
 
     def serve(self) -> None:
         """Run predictions, one after another."""
@@ -103,6 +102,7 @@ class MainThreadEngine:
             predict = slot.decode(frame)
             if predict is not None:
                 return predict
+            self._interrupter.reading(request=False)
 
     def _serve_one(self, predict: Predict) -> None:
         answer = Answer(self._slot, predict, self._stage)
@@ -112,11 +112,9 @@ class MainThreadEngine:
         else:
             self._capture.begin(answer.sink)
             ended = self._run(predict, answer)
+            exit_in_child()
             if not self._interrupter.finish():
                 outcome = ended
-            if os.getpid() != self._pid:
-                # A child that the model has forked returned from the prediction: it is not ours.
-                os._exit(isinstance(outcome, Failed))
             self._capture.end(answer.sink)
         answer.end(outcome)
         self._refuse_what_came_meanwhile()
@@ -130,6 +128,7 @@ class MainThreadEngine:
             try:
                 with active_scope(answer.metric, predict.context, process_wide=True):
                     result = self._interrupter.call(self._predictor.call, **arguments)
+                    exit_in_child()
                     self._send_result(result, answer)
             finally:
                 inputs.__exit__(None, None, None)
@@ -174,7 +173,3 @@ class MainThreadEngine:
             predict = slot.decode(frame)
             if predict is not None:
                 slot.refuse(predict)
-
-
-async def _waiting_for(awaitable: Awaitable[Any]) -> None:
-    await awaitable

@@ -1,0 +1,246 @@
+"""The life of a worker: descriptors, `init`, the model, `ready`, predictions, the end.
+
+`worker.launch` imports this module, which imports all that the worker will ever need, and then
+makes our packages invisible to the model. Nothing of ours may be imported later.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import traceback
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from protocol.codec import dialect_of
+from protocol.messages import (
+    Fatal,
+    HealthcheckResult,
+    HealthStatus,
+    LogSource,
+    Ready,
+    ShuttingDown,
+    SlotFailed,
+    WorkerInfo,
+)
+from worker import __version__, error_text, sdk
+from worker.cancellation import Interrupter
+from worker.capture import Capture
+from worker.control import Control
+from worker.descriptors import take_descriptors
+from worker.engines.asyncio_loop import AsyncioEngine
+from worker.engines.interface import Workplace
+from worker.engines.main_thread import MainThreadEngine
+from worker.healthcheck import Healthchecks
+from worker.logs import LogRouter, LogSink
+from worker.options import options_from
+from worker.predictor import CallKind, LoadError, load_predictor
+from worker.schema import model_schema
+from worker.slot import Slot
+from worker.streams import install_streams
+
+if TYPE_CHECKING:
+    from protocol.messages import Init
+    from worker.descriptors import Descriptors
+    from worker.engines.interface import Engine
+    from worker.predictor import Predictor
+
+__all__ = ["main"]
+
+_PING: Final = "ping_"
+"""Healthchecks whose id begins so ask the worker alone, not the model."""
+
+_ORPHAN_GRACE: Final = 5.0
+"""Seconds that the model has to stop when the supervisor is gone; nobody else would end us."""
+
+_SETTING_UP: Final = "set-up"
+
+
+def main(capture: int | None) -> int:
+    """Run a worker; the exit code.
+
+    Args:
+        capture: the read end of the pipe that is fd 2; None under a foreign parent.
+    """
+    worker = Worker(take_descriptors(capture))
+    try:
+        worker.run()
+    # The last boundary: only a bug of ours comes here.
+    except BaseException as error:
+        worker.end_logs()
+        worker.control.send(Fatal(f"bug in the worker: {error_text.describe(error)}"))
+        traceback.print_exc()
+        return 1
+    worker.end_logs()
+    return 0
+
+
+class _SetupFailed(Exception):
+    """The model cannot be served; the text is what the supervisor is told."""
+
+
+class Worker:
+    """The parts of one worker; and what the supervisor asks of them, on the control thread."""
+
+    def __init__(self, descriptors: Descriptors) -> None:
+        self._descriptors = descriptors
+        self.control = Control(descriptors.control_in, descriptors.control_out)
+        self._nobody = LogSink(self.control.writer, self.control.log_frame)
+        self._router = LogRouter(self._nobody)
+        self._capture = Capture(descriptors.capture, self._router)
+        self._interrupter = Interrupter()
+        self._slots: list[Slot] = []
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._engine: Engine | None = None
+        self._healthchecks: Healthchecks | None = None
+
+    def run(self) -> None:
+        """From `init` to the end of the last prediction."""
+        init = self.control.read_init()
+        if init is None:
+            return
+        self._connect(init)
+        sdk.install()
+        install_streams(self._router, self._capture.drain_nowait)
+        self._capture.start()
+        os.register_at_fork(after_in_child=self._leave_to_child)
+        self._interrupter.install()
+        self.control.start(self)
+        try:
+            self._serve(init)
+        except _SetupFailed as failure:
+            self._flush_logs()
+            self.control.send(SlotFailed(str(uuid.uuid4()), str(failure)))
+
+    def end_logs(self) -> None:
+        """From now on only exit handlers write, to fd 1 and 2 and without a lock of ours.
+
+        The capture thread reads on; it is stopped where it stands when the interpreter ends.
+        """
+        self._flush_logs()
+        self._router.go_plain()
+
+    # --- what the supervisor asks, on the control thread --------------------------------------
+
+    def cancel(self, slot: str, prediction: str | None) -> None:
+        """Stop the prediction of a slot."""
+        if self._engine is not None:
+            self._engine.cancel(slot, prediction)
+
+    def healthcheck(self, check: str) -> None:
+        """Answer for the worker at once, or have the model answer."""
+        if check.startswith(_PING):
+            idle = self._engine.loop_idle() if self._engine else None
+            self.control.send(HealthcheckResult(check, HealthStatus.HEALTHY, loop_idle=idle))
+        elif self._healthchecks is None:
+            text = error_text.NOT_READY
+            self.control.send(HealthcheckResult(check, HealthStatus.UNHEALTHY, text))
+        else:
+            self._healthchecks.start(check)
+
+    def shutdown(self, grace: float | None) -> None:
+        """End: after what runs, or in the middle of set-up."""
+        self.control.send(ShuttingDown())
+        self._stop(grace)
+
+    def supervisor_gone(self) -> None:
+        """End, if need be by force."""
+        self._stop(0.0)
+        time.sleep(_ORPHAN_GRACE)  # the process usually ends meanwhile, and this thread with it
+        os._exit(1)
+
+    # --- the main thread ------------------------------------------------------------------------
+
+    def _connect(self, init: Init) -> None:
+        dialect = dialect_of(os.environ)
+        for index in range(init.num_slots):
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.connect(init.transport_info.address(index))
+            self._slots.append(Slot(str(uuid.uuid4()), connection, self.control, dialect))
+
+    def _serve(self, init: Init) -> None:
+        self._interrupter.begin(_SETTING_UP)
+        try:
+            predictor = self._load(init)
+            engine = self._set_up(predictor, init)
+        except _SetupFailed:
+            if self._interrupter.finish():
+                return  # it was told to stop
+            raise
+        self._interrupter.finish()
+        schema = model_schema(predictor, is_train=init.is_train)
+        with self._lock:
+            if self._stopping:
+                return
+            self._healthchecks = Healthchecks(
+                predictor.healthcheck, engine, self.control, self._router
+            )
+            self._engine = engine
+        self._flush_logs()
+        info = WorkerInfo("coglet-trio", __version__, predictor.healthcheck is not None)
+        self.control.send(Ready([slot.id for slot in self._slots], schema, info))
+        for slot in self._slots:
+            slot.announce()
+        engine.serve()
+
+    def _load(self, init: Init) -> Predictor:
+        load = self._interrupter.call
+        try:
+            predictor: Predictor = load(load_predictor, init.predictor_ref, is_train=init.is_train)
+        except LoadError as error:
+            self._log_traceback(error.__cause__ or error)
+            raise _SetupFailed(error_text.setup_failed(error, loading=True)) from error
+        if predictor.kind is CallKind.SYNC and init.num_slots > 1:
+            raise _SetupFailed(error_text.setup_failed(error_text.NEEDS_ASYNC))
+        return predictor
+
+    def _set_up(self, predictor: Predictor, init: Init) -> Engine:
+        place = Workplace(
+            predictor=predictor,
+            slots=self._slots,
+            router=self._router,
+            capture=self._capture,
+            interrupter=self._interrupter,
+            options=options_from(init.options, os.environ),
+            is_train=init.is_train,
+        )
+        is_sync = predictor.kind is CallKind.SYNC
+        engine: Engine = MainThreadEngine(place) if is_sync else AsyncioEngine(place)
+        try:
+            engine.set_up()
+        # A boundary: whatever the model raises, `SystemExit` too, is why its set-up failed.
+        except BaseException as error:
+            self._log_traceback(error)
+            raise _SetupFailed(error_text.setup_failed(error)) from error
+        return engine
+
+    def _stop(self, grace: float | None) -> None:
+        with self._lock:
+            self._stopping = True
+            engine = self._engine
+        if engine is not None:
+            engine.stop(grace)
+        else:
+            self._interrupter.request(None, lambda: False)
+
+    def _log_traceback(self, error: BaseException) -> None:
+        self._capture.drain()
+        self._nobody.write(LogSource.STDERR, error_text.model_traceback(error))
+
+    def _flush_logs(self) -> None:
+        """Send what was logged so far, before anything that is said of it."""
+        self._capture.drain()
+        for source in LogSource:
+            self._nobody.flush(source)
+
+    def _leave_to_child(self) -> None:
+        """In a forked child of the model: nothing of the wire, and no lock of ours, is its own."""
+        self._router.go_plain()
+        self._capture.give_up()
+        self.control.writer.renew_lock()
+        for slot in self._slots:
+            slot.leave()
+        self._descriptors.close()

@@ -1,0 +1,225 @@
+"""One slot on an asyncio loop: reads its socket, runs its predictions, one task each.
+
+A `Cancel` is one `task.cancel()`: the model's clean-up may await what it likes. A second one comes
+only when the grace is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from protocol.errors import RemoteProtocolError
+from worker.answer import Answer
+from worker.cancellation import SlotCancels
+from worker.error_text import Stage
+from worker.forked import exit_in_child
+from worker.inputs import prepared_inputs
+from worker.outputs import stream_of
+from worker.scope import active_scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
+    from contextlib import AbstractContextManager
+
+    from protocol.messages import Predict
+    from worker.answer import Outcome
+    from worker.engines.interface import Workplace
+    from worker.slot import Slot
+
+    Opened = tuple[AbstractContextManager[dict[str, Any]], dict[str, Any]]
+
+__all__ = ["Seat"]
+
+
+class Seat:
+    """A slot and the prediction that runs in it. Used on the loop's thread only."""
+
+    def __init__(
+        self,
+        slot: Slot,
+        place: Workplace,
+        loop: asyncio.AbstractEventLoop,
+        threads: ThreadPoolExecutor,
+        ended: Callable[[], None],
+    ) -> None:
+        """`threads` fetch inputs; `ended` is called when the seat may be over."""
+        self._slot = slot
+        self._place = place
+        self._predictor = place.predictor
+        self._loop = loop
+        self._threads = threads
+        self._ended = ended
+        self._stage = Stage.ASYNC_TRAIN if place.is_train else Stage.ASYNC_CALL
+        self._only_one = len(place.slots) == 1
+        self._cancels = SlotCancels()
+        self._task: asyncio.Task[None] | None = None
+        self._task_runs = False
+        self._closed = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing runs here and nothing will."""
+        return self._task is None and (self._closed or self._slot.poisoned)
+
+    def open(self) -> None:
+        """Begin to read requests."""
+        self._loop.add_reader(self._slot.connection, self._read)
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self._loop.remove_reader(self._slot.connection)
+        self._closed = True
+
+    def cancel(self, prediction: str | None) -> None:
+        """A `Cancel` came; it may have overtaken its request on the other channel."""
+        while not self._closed and self._task is None and self._slot.request_arrived():
+            self._read()
+        known = self._cancels.cancelled
+        if self._cancels.request(prediction, lambda: False) and not known and self._task_runs:
+            self._cancel_task()
+
+    def _cancel_task(self) -> None:
+        task = self._task
+        if task is not None:
+            task.cancel()
+            self._loop.call_later(self._place.options.cancel_grace, self._cancel_again, task)
+
+    def _cancel_again(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            task.cancel()
+
+    def _read(self) -> None:
+        """Something, or the end, can be read."""
+        reader = self._slot.reader
+        try:
+            self._closed = not reader.read_more() or self._closed
+            if self._task is None:
+                self._cancels.reading()
+            while (frame := reader.next_frame_nowait()) is not None:
+                predict = self._slot.decode(frame)
+                self._cancels.reading(request=False)
+                if predict is not None:
+                    self._begin(predict)
+        except (RemoteProtocolError, OSError) as error:
+            self._closed = True
+            self._slot.poison(str(error))
+        if self._closed:
+            self.close()
+            self._ended()
+
+    def _begin(self, predict: Predict) -> None:
+        if self._task is not None:
+            self._slot.refuse(predict)
+            return
+        answer = Answer(self._slot, predict, self._stage)
+        if self._cancels.begin(predict.id):
+            self._cancels.finish()
+            answer.end(answer.cancelled())
+            self._slot.release()
+            return
+        self._task_runs = False
+        self._task = self._loop.create_task(self._serve(predict, answer))
+
+    async def _serve(self, predict: Predict, answer: Answer) -> None:
+        # A task that is cancelled before its first step would never say how it ended; so the
+        # cancel is only noted until here.
+        self._task_runs = True
+        self._place.router.set_current(answer.sink)
+        if self._only_one:
+            self._place.capture.begin(answer.sink)
+        outcome: Outcome = answer.cancelled()
+        if not self._cancels.cancelled:
+            ended = await self._run(predict, answer)
+            if not self._cancels.cancelled:
+                outcome = ended
+        self._cancels.finish()
+        if self._only_one:
+            self._place.capture.end(answer.sink)
+        else:
+            answer.sink.close()
+        answer.end(outcome)
+        self._task = None
+        self._slot.release()
+        self._ended()
+
+    async def _run(self, predict: Predict, answer: Answer) -> Outcome:
+        """Run the model; whatever it raises becomes a value here."""
+        try:
+            inputs, arguments = await self._open_inputs(predict, answer)
+            try:
+                with active_scope(answer.metric, predict.context, process_wide=self._only_one):
+                    await self._call(arguments, answer)
+            finally:
+                inputs.__exit__(None, None, None)
+        except BaseException as error:
+            return answer.outcome_of(error)
+        return answer.done()
+
+    async def _open_inputs(self, predict: Predict, answer: Answer) -> Opened:
+        fields = self._predictor.signature.fields
+        if predict.input_file is None and all(field.convert is None for field in fields):
+            return self._opened(answer)
+        opening = self._threads.submit(self._opened, answer)
+        try:
+            return await asyncio.wrap_future(opening)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped; what it has fetched goes when it is done.
+            opening.add_done_callback(_close_abandoned)
+            raise
+
+    def _opened(self, answer: Answer) -> Opened:
+        inputs = prepared_inputs(self._predictor.signature, answer.raw_input())
+        return inputs, inputs.__enter__()
+
+    async def _call(self, arguments: dict[str, Any], answer: Answer) -> None:
+        result = self._predictor.call(**arguments)
+        if inspect.isawaitable(result):
+            result = await result
+        exit_in_child()
+        if hasattr(type(result), "__aiter__"):
+            await self._send_async_items(result, answer)
+            return
+        items = stream_of(result)
+        if items is not None:
+            ready = isinstance(result, list | tuple)
+            await self._send_items(items, answer, ready=ready)
+        elif result is not None:
+            answer.hold(result)
+
+    async def _send_async_items(self, items: AsyncIterable[Any], answer: Answer) -> None:
+        answer.is_stream = True
+        iterator = aiter(items)
+        try:
+            async for item in iterator:
+                answer.output(item)
+                await asyncio.sleep(0)  # a generator that awaits nothing must not hold the loop
+                if self._cancels.cancelled:
+                    return  # it has swallowed the exception
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _send_items(self, items: Iterator[Any], answer: Answer, *, ready: bool) -> None:
+        answer.is_stream = True
+        answer.stage = Stage.ITERATION
+        try:
+            for item in items:
+                if ready:
+                    answer.hold(item)
+                else:
+                    answer.output(item)
+                    await asyncio.sleep(0)
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+
+def _close_abandoned(opening: Future[Opened]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        inputs, _ = opening.result()
+        inputs.__exit__(None, None, None)
