@@ -18,6 +18,7 @@ __all__ = [
     "ProtocolError",
     "RemoteProtocolError",
     "SpillRefused",
+    "SpillTooLarge",
     "UnexpectedMessage",
     "UnknownMessageType",
     "Unserialisable",
@@ -96,6 +97,10 @@ class UnexpectedMessage(RemoteProtocolError):
 
 class SpillRefused(RemoteProtocolError):
     """A spill file is not a regular file inside the folder where it has to be."""
+
+
+class SpillTooLarge(SpillRefused):
+    """A spill file is larger than its reader wants to read."""
 
 
 _ABSTRACT = frozenset({ProtocolError, LocalProtocolError, RemoteProtocolError})

@@ -11,7 +11,7 @@ import os
 import stat
 import uuid
 
-from protocol.errors import SpillRefused
+from protocol.errors import SpillRefused, SpillTooLarge
 
 __all__ = ["input_folder", "read_spill", "write_spill"]
 
@@ -40,10 +40,16 @@ def write_spill(directory: str, payload: bytes) -> str:
     return path
 
 
-def read_spill(directory: str, path: str) -> bytes:
+def read_spill(directory: str, path: str, limit: int | None = None) -> bytes:
     """Read the spill file `path`, which has to lie directly in `directory`, and remove it.
 
+    Args:
+        directory: where it has to lie.
+        path: where the message says that it lies.
+        limit: bytes; a larger file is neither read nor removed.
+
     Raises:
+        SpillTooLarge: it is larger than `limit`.
         SpillRefused: it lies elsewhere, is not a regular file, or cannot be read.
     """
     name = os.path.basename(path)
@@ -54,21 +60,24 @@ def read_spill(directory: str, path: str) -> bytes:
     except (OSError, ValueError) as error:
         raise SpillRefused(f"folder of spill file {path!r} cannot be opened: {error}") from error
     try:
-        return _read_and_remove(folder, name)
+        return _read_and_remove(folder, name, limit)
     except (OSError, ValueError) as error:
         raise SpillRefused(f"spill file {path!r} cannot be read: {error}") from error
     finally:
         os.close(folder)
 
 
-def _read_and_remove(folder: int, name: str) -> bytes:
+def _read_and_remove(folder: int, name: str, limit: int | None) -> bytes:
     def opener(path: str, flags: int) -> int:
         # O_NONBLOCK: opening a FIFO must not wait for a writer.
         return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
 
     with open(name, "rb", opener=opener) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise SpillRefused(f"spill file {name!r} is not a regular file")
+        if limit is not None and status.st_size > limit:
+            raise SpillTooLarge(f"spill file {name!r} is larger than {limit} bytes")
         data = file.read()
     os.unlink(name, dir_fd=folder)
     return data

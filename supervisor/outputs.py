@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from protocol.errors import RemoteProtocolError
+from protocol.errors import RemoteProtocolError, SpillTooLarge
 from protocol.json_text import loads
 from protocol.messages import FileKind
 from protocol.spill import read_spill
@@ -47,8 +47,11 @@ async def collect_file(
 def _collect(message: FileOutput, output_dir: str, anywhere: bool, limit: int) -> tuple[Any, int]:
     if message.kind is FileKind.OVERSIZED:
         try:
-            payload = read_spill(output_dir, message.filename)
+            payload = read_spill(output_dir, message.filename, limit)
             return loads(payload), len(payload)
+        except SpillTooLarge as error:
+            too_large = f"Output is larger than {limit} bytes (--max-output)"
+            raise OutputUnreadable(too_large) from error
         except RemoteProtocolError as error:
             raise OutputUnreadable(f"Output cannot be read: {error}") from error
     path = message.filename if anywhere else _inside(message.filename, output_dir)
@@ -60,7 +63,10 @@ def _collect(message: FileOutput, output_dir: str, anywhere: bool, limit: int) -
 
 def _inside(path: str, folder: str) -> str:
     """The real path of `path`, if that lies in `folder`."""
-    real = os.path.realpath(path)
+    try:
+        real = os.path.realpath(path)
+    except (OSError, ValueError) as error:  # a NUL in it, for example
+        raise _unreadable(path, error) from error
     if not real.startswith(os.path.join(os.path.realpath(folder), "")):
         raise OutputUnreadable(f"Output file {path!r} lies outside the prediction's folder")
     return real
@@ -78,8 +84,12 @@ def _read(path: str, limit: int) -> bytes:
                 )
             return file.read()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputUnreadable(f"Output file {path!r} cannot be read: {reason}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> OutputUnreadable:
+    reason = getattr(error, "strerror", None) or error
+    return OutputUnreadable(f"Output file {path!r} cannot be read: {reason}")
 
 
 def _open_nonblocking(path: str, flags: int) -> int:
