@@ -98,11 +98,15 @@ class SlotTask:
         self._progress_send.close()
 
     def abandon(self, error: str) -> None:
-        """Fail the prediction that has no terminal message, if there is one."""
+        """End the prediction that has no terminal message, if there is one: nothing of it runs."""
         job, self._job = self._job, None
-        if job is not None:
+        if job is None:
+            return
+        if job.cancel_requested:
+            job.canceled()
+        else:
             job.failed(error)
-            self._ended(job)
+        self._ended(job)
 
     # --- the reader ---------------------------------------------------------------------------
 
