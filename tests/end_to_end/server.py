@@ -204,6 +204,10 @@ async def serving(
             url = f"http://127.0.0.1:{port}"
             async with httpx.AsyncClient(base_url=url, timeout=60) as server.http:
                 yield server
+        except BaseException:
+            # Pytest shows it with the failure.
+            sys.stderr.writelines(f"{json.dumps(line)}\n" for line in server.lines)
+            raise
         finally:
             await _end(server)
             nursery.cancel_scope.cancel()
