@@ -18,7 +18,7 @@ class Cause(Enum):
     EXITED = "ended by itself"
     SPAWN_FAILED = "could not be started"
     SETUP_FAILED = "failed in set-up"
-    SETUP_TIMEOUT = "set-up timed out"
+    SETUP_TIMEOUT = "took too long to set up"
     CHANNEL_CLOSED = "closed a channel"
     PROTOCOL_ERROR = "broke the protocol"
     STUCK = "is stuck"
@@ -72,8 +72,9 @@ class IncarnationEnd:
         if self.cause is Cause.ASKED:
             return "The server was shut down before the prediction ended"
         text = f"Worker crashed: {self.reason()}"
-        if self.worker is not None and self.worker.last_words:
-            text += f". Its last words: {self.worker.last_words[-_LAST_WORDS_IN_ERROR:].strip()}"
+        last_words = self.worker.last_words.strip() if self.worker is not None else ""
+        if last_words:
+            text += f". Its last words: {last_words[-_LAST_WORDS_IN_ERROR:]}"
         return text
 
 
