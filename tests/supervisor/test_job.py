@@ -1,0 +1,142 @@
+"""A job: who waits for it, who cancels it, and in which scope it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from supervisor.config import Limits
+from supervisor.interface import PredictionStatus
+from supervisor.job import Job
+from supervisor.state.prediction import Prediction
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+S = PredictionStatus
+
+
+class Accepted:
+    """A job, and whether an allocator would still have it."""
+
+    def __init__(self) -> None:
+        self.waits_in_allocator = False
+        self.over: list[PredictionStatus] = []
+        self.job = Job(
+            Prediction(id="p1", input={}, shown_input={}, limits=Limits()),
+            withdraw=self._withdraw,
+            over=lambda job: self.over.append(job.view().status),
+        )
+
+    def _withdraw(self, _job: Job) -> bool:
+        waited, self.waits_in_allocator = self.waits_in_allocator, False
+        return waited
+
+
+@pytest.mark.parametrize("status", [S.SUCCEEDED, S.FAILED, S.CANCELED])
+async def test_all_who_wait_get_the_terminal_view(
+    autojump_clock: MockClock, status: PredictionStatus
+) -> None:
+    accepted = Accepted()
+    job = accepted.job
+    seen = []
+
+    async def wait() -> None:
+        seen.append(await job.wait())
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        assert seen == []
+        job.prediction.start(trio.current_time())
+        match status:
+            case S.SUCCEEDED:
+                job.succeeded(as_list=False)
+            case S.FAILED:
+                job.failed("no")
+            case _:
+                job.canceled()
+    assert [view.status for view in seen] == [status] * 3
+    assert accepted.over == [status], "told once"
+    with trio.fail_after(1):
+        assert (await job.wait()).status is status, "late, and at once"
+
+
+async def test_who_stops_waiting_does_not_cancel(autojump_clock: MockClock) -> None:
+    job = Accepted().job
+    with trio.move_on_after(1):
+        await job.wait()
+    assert not job.cancel_requested
+    assert job.view().status is S.STARTING
+    job.failed("no")
+    assert (await job.wait()).error == "no"
+
+
+async def test_cancelling_what_waits_in_the_allocator_is_done_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    accepted = Accepted()
+    accepted.waits_in_allocator = True
+    accepted.job.cancel()
+    assert accepted.over == [S.CANCELED]
+    accepted.job.cancel()
+    assert accepted.over == [S.CANCELED]
+
+
+async def test_cancelling_what_runs_cancels_its_attempt_and_nothing_more(
+    autojump_clock: MockClock,
+) -> None:
+    job = Accepted().job
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            with job.attempt() as scope:
+                await trio.sleep_forever()
+            assert scope.cancelled_caught
+
+        nursery.start_soon(run)
+        await wait_all_tasks_blocked()
+        job.cancel()
+    assert job.view().status is S.STARTING, "what it means is said by who ran it"
+
+
+async def test_a_cancel_before_the_attempt_is_remembered_through_every_attempt(
+    autojump_clock: MockClock,
+) -> None:
+    job = Accepted().job
+    job.cancel()
+    for _ in range(2):
+        with job.attempt() as scope:
+            await trio.lowlevel.checkpoint()
+        assert scope.cancelled_caught
+
+
+async def test_a_cancel_after_the_attempt_touches_no_scope(autojump_clock: MockClock) -> None:
+    job = Accepted().job
+    with job.attempt() as scope:
+        await trio.lowlevel.checkpoint()
+    job.cancel()
+    assert not scope.cancel_called
+
+
+async def test_stopping_the_doomed_is_not_the_clients_wish(autojump_clock: MockClock) -> None:
+    job = Accepted().job
+    job.stop_doomed()
+    with job.attempt() as scope:
+        job.stop_doomed()
+        await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+    assert not job.cancel_requested
+
+
+async def test_a_cancel_after_the_end_does_nothing(autojump_clock: MockClock) -> None:
+    accepted = Accepted()
+    accepted.job.failed("no")
+    accepted.waits_in_allocator = True
+    accepted.job.cancel()
+    assert not accepted.job.cancel_requested
+    assert accepted.over == [S.FAILED]
