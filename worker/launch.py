@@ -75,6 +75,10 @@ def forget_ourselves() -> None:
 
     for name in [name for name in sys.modules if name.partition(".")[0] in FOLDERS]:
         del sys.modules[name]
+    # A checkout that is installed editable is on the path of every program of that environment.
+    ours = os.path.dirname(FOLDERS["worker"])
+    if os.path.basename(ours) not in ("site-packages", "dist-packages"):
+        sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != ours]
     sys.path.insert(0, "")
 
     module = type(sys)("__main__")

@@ -73,6 +73,14 @@ async def test_a_models_own_modules_win_whatever_they_are_called() -> None:
     assert found == [f"the model's {name}" for name in names]
 
 
+async def test_a_checkout_is_not_visible_to_the_models_that_it_serves() -> None:
+    ours = ("worker", "protocol", "supervisor", "tests", "scripts")
+    async with serving("visible.py:Predictor") as server:
+        with within(20):
+            found = await server.output(names=" ".join(ours))
+    assert {name: found[name] for name in ours} == dict.fromkeys(ours, "missing")
+
+
 async def test_they_win_under_python_m_supervisor_too(tmp_path: Path) -> None:
     """There a `supervisor.py` is out of reach, so this folder has all but that."""
     for source in (MODELS / "own_modules").glob("*.py"):

@@ -6,11 +6,11 @@ import base64
 import json
 import re
 import shutil
-import subprocess
 
 import pytest
 import trio
 
+from supervisor.cli.options import OPTIONS, default_of
 from tests.end_to_end.server import ROOT, Server, serving, within
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -56,8 +56,8 @@ async def test_the_readmes_request_word_by_word(shown: dict) -> None:
             result = await trio.run_process(
                 ["sh", "-eu", "-c", lines.replace("localhost:5000", here)],
                 cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_stdout=True,
+                capture_stderr=True,
             )
     assert without_times(json.loads(result.stdout)) == without_times(shown)
 
@@ -94,9 +94,7 @@ async def test_stream() -> None:
             assert await server.output(text="one two three", pause=0) == ["one", "two", "three"]
 
 
-async def test_the_configuration_table_of_the_readme_is_complete() -> None:
-    from supervisor.cli.options import OPTIONS, default_of
-
+def test_the_configuration_table_of_the_readme_is_complete() -> None:
     rows = re.findall(r"^\| `(.+?)` \| (.*?) \| (.*?) \|", README, re.MULTILINE)
     wanted = [
         (
