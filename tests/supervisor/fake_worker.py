@@ -58,10 +58,13 @@ class WorkerSide:
         self._one_writer = trio.Lock()
 
     async def receive(self) -> Any:
-        """The next message from the supervisor; None at the end of the channel."""
+        """The next message from the supervisor; None when the channel or this worker has ended."""
         with trio.fail_after(PATIENCE):
             while (frame := self._frames.next_frame()) is None:
-                data = await self._stream.receive_some()
+                try:
+                    data = await self._stream.receive_some()
+                except trio.ClosedResourceError:
+                    return None
                 if not data:
                     return None
                 self._frames.receive_data(data)
@@ -219,15 +222,11 @@ class Obedient:
 
     async def _serve_control(self) -> None:
         while True:
-            try:
-                message = await self.worker.channel.receive()
-            except (trio.ClosedResourceError, trio.BrokenResourceError):
-                return
-            match message:
+            match await self.worker.channel.receive():
                 case m.Init():
                     await self.worker.say(self.worker.ready())
-                case m.Cancel():
-                    index = self.worker.slot_ids.index(message.slot)
+                case m.Cancel(slot=slot_id):
+                    index = self.worker.slot_ids.index(slot_id)
                     running = self._running.pop(index, None)
                     if running is not None:
                         await self._over(index, m.Cancelled(running))
@@ -236,13 +235,7 @@ class Obedient:
                     return
 
     async def _serve_slot(self, index: int) -> None:
-        while True:
-            try:
-                predict = await self.worker.slots[index].receive()
-            except (trio.ClosedResourceError, trio.BrokenResourceError):
-                return
-            if predict is None:
-                return
+        while (predict := await self.worker.slots[index].receive()) is not None:
             self.predicts.append(predict)
             if self._answers:
                 await self._over(index, m.Done(predict.id, 0.1))
