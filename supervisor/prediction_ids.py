@@ -23,7 +23,7 @@ def check_id(prediction_id: str) -> None:
         InvalidInput: it is not 1 to 128 letters, digits and `-_.~:`, or it is only dots.
     """
     if not _ALLOWED.fullmatch(prediction_id) or not prediction_id.strip("."):
-        message = "must be 1 to 128 letters, digits or any of -_.~: and not only dots"
+        message = "prediction ID must be 1 to 128 of letters, digits and -_.~: and not only dots"
         raise InvalidInput([InputError(("body", "id"), message)])
 
 

@@ -29,8 +29,9 @@ __all__ = ["create_app"]
 
 log = structlog.get_logger("supervisor.http.app")
 
-SERVED_IN_A_DRAIN = frozenset({"cancel_prediction"})
-"""Endpoints that still work when the server is about to end: waiting is what they shorten."""
+SERVED_IN_A_DRAIN = frozenset({"cancel_prediction", "health_check"})
+"""Endpoints that still work when the server is about to end: one shortens the waiting, the other
+is always 200."""
 
 
 class _App(QuartTrio):

@@ -13,7 +13,7 @@ import trio
 from protocol.messages import Trace
 from supervisor.http.errors import invalid_response, refusal_response
 from supervisor.http.preferences import accepts_event_stream, prefers_async
-from supervisor.http.request_body import BadRequest, PredictionBody, id_errors, read_body
+from supervisor.http.request_body import BadRequest, PredictionBody, read_body
 from supervisor.http.values import Response, json_response
 from supervisor.interface import (
     InputError,
@@ -54,8 +54,6 @@ async def put_prediction(service: Service, request: Request, prediction_id: str)
     if body.id is not None and body.id != prediction_id:
         message = "prediction ID must match the ID supplied in the URL"
         return invalid_response([InputError(("body", "id"), message)])
-    if errors := id_errors(prediction_id):
-        return invalid_response(errors)
     running = service.find(prediction_id)
     if running is not None:
         return json_response(202, _state(running.view()))

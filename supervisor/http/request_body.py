@@ -21,13 +21,10 @@ from supervisor.interface import InputError
 if TYPE_CHECKING:
     from supervisor.http.values import Request, Response
 
-__all__ = ["BadRequest", "PredictionBody", "id_errors", "read_body"]
+__all__ = ["BadRequest", "PredictionBody", "read_body"]
 
 OFF_THE_LOOP: Final = 256 * 1024
 """Bytes from which a body is parsed in a thread."""
-
-_ID: Final = re.compile(r"(?!\.+\Z)[A-Za-z0-9._~:-]{1,128}")
-"""Ids become names of folders and parts of URLs (quirk H5)."""
 
 
 class BadRequest(Exception):
@@ -72,14 +69,6 @@ async def read_body(request: Request) -> PredictionBody:
     return await trio.to_thread.run_sync(_parse, request.body)
 
 
-def id_errors(prediction_id: str) -> list[InputError]:
-    """What is wrong with an id of the client's; nothing if it may be used."""
-    if _ID.fullmatch(prediction_id):
-        return []
-    message = "prediction ID must be 1 to 128 of letters, digits and -_.~: and not only dots"
-    return [InputError(("body", "id"), message)]
-
-
 def _parse(data: bytes) -> PredictionBody:
     try:
         # First all of it: a typed decoder skips unknown fields without a look at their UTF-8.
@@ -92,8 +81,6 @@ def _parse(data: bytes) -> PredictionBody:
     repeated = _repeated_key(data)
     if repeated is not None:
         raise BadRequest(_wrong_shape(f"duplicate field `{repeated[:100]}`"))
-    if body.id is not None and (errors := id_errors(body.id)):
-        raise BadRequest(invalid_response(errors))
     if body.input is None:
         return msgspec.structs.replace(body, input={})
     if not isinstance(body.input, dict):

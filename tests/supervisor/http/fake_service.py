@@ -23,6 +23,7 @@ from supervisor.interface import (
     SetupStatus,
 )
 from supervisor.model_schema import ModelSchema
+from supervisor.prediction_ids import check_id
 
 STARTED = datetime(2026, 11, 24, 1, 2, 3, 456000, tzinfo=UTC)
 
@@ -75,6 +76,8 @@ class FakeService:
         self.report = HealthReport(HealthState.READY, setup)
 
     def submit(self, request: PredictionRequest) -> FakeHandle:
+        if request.id is not None:
+            check_id(request.id)
         if request.id is not None and self.find(request.id) is not None:
             raise DuplicateId(request.id)
         self.schema.clean_input(request.input)

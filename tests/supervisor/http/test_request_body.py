@@ -11,7 +11,6 @@ from supervisor.http.request_body import (
     OFF_THE_LOOP,
     BadRequest,
     PredictionBody,
-    id_errors,
     read_body,
 )
 from supervisor.http.values import Request
@@ -193,19 +192,3 @@ async def test_a_big_body_is_parsed_like_a_small_one() -> None:
     text = "x" * OFF_THE_LOOP
     assert (await parsed(json.dumps({"input": {"t": text}}).encode())).input == {"t": text}
     assert (await refusal(b'{"input":{"t":"' + text.encode()))[0] == 400
-
-
-@pytest.mark.parametrize("good", ["a", "A-b_c.d~e:f", "9", "x" * 128, "..a", "-"])
-def test_ids_that_may_be_used(good: str) -> None:
-    assert id_errors(good) == []
-
-
-@pytest.mark.parametrize(
-    "bad", ["", ".", "..", "...", "a b", "a/b", "../etc", "x" * 129, "é", "a\n"]
-)
-async def test_ids_that_may_not_be_used(bad: str) -> None:
-    (error,) = id_errors(bad)
-    assert error.loc == ("body", "id")
-    status, detail = await refusal(json.dumps({"id": bad}).encode())
-    assert status == 422
-    assert detail[0]["loc"] == ["body", "id"]
