@@ -1,0 +1,338 @@
+"""The one door: what is accepted, what is refused and in which order, and the drain."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import wait_all_tasks_blocked
+
+from protocol import messages as m
+from supervisor.interface import (
+    AtCapacity,
+    DuplicateId,
+    HealthState,
+    InvalidInput,
+    NotReady,
+    PredictionRequest,
+    PredictionStatus,
+    Refusal,
+    SetupStatus,
+)
+from supervisor.prediction_ids import check_id
+from supervisor.service import PredictionService
+from supervisor.supervision import Supervision
+from supervisor.telemetry import Telemetry
+from tests.supervisor.fake_worker import CRASHED, FakeWorker, Life, Obedient, ending
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from trio.testing import MockClock
+
+S = PredictionStatus
+SCHEMA = {
+    "components": {
+        "schemas": {
+            "Input": {
+                "type": "object",
+                "required": ["text"],
+                "properties": {
+                    "text": {"type": "string"},
+                    "key": {"type": "string", "x-cog-secret": True},
+                    "seed": {"type": "integer", "nullable": True},
+                },
+            }
+        }
+    }
+}
+
+
+class Served(Life):
+    """A service over one fake worker."""
+
+    def __init__(self, worker: FakeWorker, queue: int) -> None:
+        super().__init__(worker.open, slots=len(worker.slots), queue=queue)
+        self.supervision = Supervision(
+            self.config, self.allocator, self.health, Telemetry(), worker.open
+        )
+        self.service = PredictionService(
+            self.supervision, self.allocator, self.health, self.limits, Telemetry()
+        )
+
+    def ask(self, prediction_id: str | None = None, **values: Any) -> Any:
+        """Submit a prediction."""
+        return self.service.submit(PredictionRequest({"text": "hi"} | values, prediction_id))
+
+
+@asynccontextmanager
+async def serving(worker: FakeWorker, *, queue: int = 0) -> AsyncIterator[Served]:
+    """A service whose worker runs, stopped when the block ends."""
+    served = Served(worker, queue)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(served.supervision.run)
+        yield served
+        nursery.cancel_scope.cancel()
+
+
+def refusal(served: Served, prediction_id: str | None = None, **values: Any) -> Refusal:
+    """Why a prediction is not accepted."""
+    with pytest.raises(Refusal) as caught:
+        served.ask(prediction_id, **values)
+    return caught.value
+
+
+def assert_duplicate(error: Refusal, prediction_id: str) -> None:
+    assert isinstance(error, DuplicateId)
+    assert error.id == prediction_id
+
+
+# --- accepting --------------------------------------------------------------------------------
+
+
+async def test_from_acceptance_to_the_answer(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up()
+        request = PredictionRequest({"text": "hi"}, "p1", {"k": "v"}, m.Trace("00-1-2-01"))
+        job = served.service.submit(request)
+        assert served.service.find("p1") is job
+        predict = await worker.slots[0].receive()
+        assert (predict.id, predict.context, predict.trace) == (
+            "p1",
+            request.context,
+            request.trace,
+        )
+        await worker.done("p1")
+        assert (await ending(job)).status is S.SUCCEEDED
+        assert served.service.find("p1") is None
+
+
+async def test_an_id_is_made_for_who_has_none(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker, queue=20) as served:
+        await worker.set_up()
+        jobs = [served.ask() for _ in range(20)]
+        ids = {job.view().id for job in jobs}
+        assert len(ids) == 20
+        for prediction_id in ids:
+            assert check_id(prediction_id) is None
+            assert served.service.find(prediction_id) in jobs
+
+
+async def test_an_input_is_cleaned_and_its_secrets_are_never_shown(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    with capture_logs() as logs:
+        async with serving(worker) as served:
+            await worker.set_up(schema=SCHEMA)
+            job = served.ask("p1", key="hunter2", unknown=5)
+            shown = {"text": "hi", "key": "**********", "seed": None}
+            assert job.view().input == shown
+            predict = await worker.slots[0].receive()
+            assert predict.input == {"text": "hi", "key": "hunter2", "seed": None}
+            await wait_all_tasks_blocked()
+            assert job.view().input == shown
+            await worker.done("p1")
+            assert (await ending(job)).input == shown
+    (dropped,) = [entry for entry in logs if entry["event"] == "Stripped unknown input fields"]
+    assert dropped["fields"] == ["unknown"]
+    assert dropped["prediction_id"] == "p1"
+    assert "hunter2" not in repr(logs)
+
+
+async def test_one_client_who_asks_again_at_once_is_never_refused(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served, trio.open_nursery() as nursery:
+        nursery.start_soon(Obedient(worker, answers=True).run)
+        await wait_all_tasks_blocked()
+        for _ in range(300):
+            assert (await ending(served.ask())).status is S.SUCCEEDED
+        nursery.cancel_scope.cancel()
+
+
+# --- refusing ---------------------------------------------------------------------------------
+
+
+async def test_refusals_come_in_the_order_of_the_specification(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up(schema=SCHEMA)
+        served.ask("p1")
+        # Every reason at once; each line takes one away.
+        served.service.refuse()
+        assert isinstance(refusal(served, "../p1", text=5), InvalidInput)
+        assert_duplicate(refusal(served, "p1", text=5), "p1")
+        invalid = refusal(served, "p2", text=5)
+        assert isinstance(invalid, InvalidInput)
+        assert invalid.errors[0].loc == ("body", "input", "text")
+        assert isinstance(refusal(served, "p2"), NotReady)
+    assert isinstance(refusal(served, "p2"), NotReady)
+
+
+async def test_a_full_house(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path, slots=2)
+    async with serving(worker, queue=1) as served:
+        await worker.set_up()
+        jobs = [served.ask(f"p{number}") for number in range(3)]
+        assert isinstance(refusal(served, "late"), AtCapacity)
+        assert served.service.find("late") is None
+        assert isinstance(refusal(served, "late"), AtCapacity), "its id was not taken"
+        assert served.service.health().state is HealthState.BUSY
+        jobs[2].cancel()
+        assert served.service.health().state is HealthState.READY
+        assert served.ask("late").view().status is S.STARTING
+
+
+@pytest.mark.parametrize("how", ["succeeded", "canceled"])
+async def test_an_id_is_free_again_after_its_end(
+    autojump_clock: MockClock, tmp_path: Path, how: str
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker, queue=1) as served:
+        await worker.set_up()
+        blocker = served.ask("blocker")
+        job = served.ask("p1")
+        assert_duplicate(refusal(served, "p1"), "p1")
+        if how == "canceled":
+            job.cancel()
+        else:
+            for prediction_id in ("blocker", "p1"):
+                await worker.slots[0].receive()
+                await worker.done(prediction_id)
+            await ending(blocker)
+        await ending(job)
+        again = served.ask("p1")
+        assert again is not job
+        assert served.service.find("p1") is again
+
+
+async def test_before_and_after_setup(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        early = refusal(served)
+        assert isinstance(early, NotReady)
+        assert early.retry_after == 1.0
+        assert served.service.openapi() is None
+        assert served.service.health().state is HealthState.STARTING
+        await worker.set_up(schema=SCHEMA)
+        assert served.service.openapi() == SCHEMA
+        report = served.service.health()
+        assert report.state is HealthState.READY
+        assert report.setup is not None
+        assert report.setup.status is SetupStatus.SUCCEEDED
+        served.ask()
+
+
+async def test_after_a_failed_setup_everybody_is_told_why(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.say(m.SlotFailed("x", "RuntimeError: no weights"))
+        await trio.sleep(60)
+        final = refusal(served)
+        assert isinstance(final, NotReady)
+        assert "RuntimeError: no weights" in final.reason
+        assert final.retry_after is None
+        assert served.service.health().state is HealthState.SETUP_FAILED
+
+
+async def test_while_the_worker_is_restarted(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up()
+        worker.die(CRASHED)
+        await wait_all_tasks_blocked()
+        restarting = refusal(served)
+        assert isinstance(restarting, NotReady)
+        assert "killed by SIGSEGV" in restarting.reason
+        assert restarting.retry_after is not None
+
+
+# --- health -----------------------------------------------------------------------------------
+
+
+async def test_the_models_own_healthcheck(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up(healthcheck=True)
+        for status, error, state in (
+            (m.HealthStatus.HEALTHY, None, HealthState.BUSY),
+            (m.HealthStatus.UNHEALTHY, "no GPU", HealthState.UNHEALTHY),
+            (m.HealthStatus.HEALTHY, None, HealthState.BUSY),
+        ):
+            reports = []
+
+            async def check(reports: list[Any]) -> None:
+                reports.append(await served.service.check_health())
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(check, reports)
+                question = await worker.channel.receive()
+                if served.service.health().state is HealthState.READY:
+                    served.ask()
+                await worker.say(m.HealthcheckResult(question.id, status, error))
+            assert reports[0].state is state, "as it is when the answer comes"
+            assert reports[0].user_healthcheck_error == error
+            assert served.service.health().state is HealthState.BUSY, "it is not remembered"
+
+
+# --- the drain --------------------------------------------------------------------------------
+
+
+async def test_shutdown_is_requested_once_however_often(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    served = Served(FakeWorker(tmp_path), 0)
+    with trio.move_on_after(1) as nobody:
+        await served.service.shutdown_requested()
+    assert nobody.cancelled_caught
+    for _ in range(3):
+        served.service.request_shutdown()
+    with trio.fail_after(1):
+        await served.service.shutdown_requested()
+
+
+async def test_a_drain_refuses_the_new_and_waits_for_the_accepted(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker, queue=1) as served:
+        await worker.set_up()
+        running, waiting = served.ask("p1"), served.ask("p2")
+        await worker.slots[0].receive()
+        served.service.refuse()
+        first, second = refusal(served), refusal(served)
+        assert isinstance(first, NotReady)
+        assert "shutting down" in first.reason
+        assert first is not second, "an exception that is raised twice collects tracebacks"
+        assert served.service.health().state is HealthState.BUSY
+        with trio.move_on_after(60) as too_early:
+            await served.service.finished()
+        assert too_early.cancelled_caught
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.service.finished)
+            await worker.done("p1")
+            assert (await ending(running)).status is S.SUCCEEDED
+            assert (await worker.slots[0].receive()).id == "p2"
+            await worker.done("p2")
+        assert waiting.view().status is S.SUCCEEDED
+        with trio.fail_after(0.001):
+            await served.service.finished()
+
+
+async def test_a_drain_of_nothing_takes_no_time(autojump_clock: MockClock, tmp_path: Path) -> None:
+    served = Served(FakeWorker(tmp_path), 0)
+    begin = trio.current_time()
+    await served.service.finished()
+    assert trio.current_time() == begin
