@@ -3,8 +3,8 @@
 Run as `python -I -S guard_program.py RUN_DIR CAPTURE_INODE`, in a session of its own. Its stdin is
 a pipe that only the supervisor holds; the supervisor writes the worker's pid to it, in decimal and
 a newline. The end of that pipe means that the supervisor is gone: the guard kills the worker's
-process group, then whatever else still has the worker's capture pipe as its stderr, and removes the
-run folder. In an orderly end the supervisor kills the guard first, before it reaps the worker.
+process group, then whatever else still has the worker's capture pipe as its stderr, and removes
+the run folder. In an orderly end the supervisor kills the guard first, before it reaps the worker.
 
 There is no moment at which the supervisor can die and leave a worker behind. Between fork and exec
 the child holds a copy of the pipe, so the end of the pipe comes after exec. If the pid had not
@@ -69,7 +69,7 @@ def kill_group(pid: int, pidfd: int) -> None:
 
 
 def kill_holders(inode: int) -> None:
-    """Kill every process whose fd 2 is the pipe `inode`, until none shows up any more."""
+    """Kill every process whose fd 2 is the pipe `inode`, with its group, until none shows up."""
     give_up_at = time.monotonic() + _GIVE_UP
     quiet = 0
     while quiet < _ROUNDS_QUIET and time.monotonic() < give_up_at:
@@ -78,7 +78,9 @@ def kill_holders(inode: int) -> None:
             if name.isdigit() and _has_stderr(name, inode):
                 quiet = 0
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(int(name), signal.SIGKILL)
+                    # Only the worker and what it has started have this pipe there, and a group
+                    # does not reach beyond the worker's session or one that was made inside it.
+                    os.killpg(os.getpgid(int(name)), signal.SIGKILL)
         time.sleep(_ROUND)
 
 

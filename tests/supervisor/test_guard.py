@@ -211,17 +211,31 @@ async def test_the_group_of_a_reaped_worker_is_killed() -> None:
         os.close(pidfd)
 
 
-async def test_only_who_has_the_pipe_as_stderr_is_killed(sleeper: trio.Process) -> None:
-    read_end, write_end = os.pipe()
-    holder = await trio.lowlevel.open_process(["sleep", "1000"], stderr=write_end)
-    # The supervisor itself, and the worker's reader, have the pipe elsewhere.
-    reader = await trio.lowlevel.open_process(["sleep", "1000"], stdin=read_end)
+async def test_who_has_the_pipe_as_stderr_is_killed_with_its_group(sleeper: trio.Process) -> None:
+    sleep, pipe = ["sleep", "1000"], os.pipe()
+    code = """
+import subprocess, time
+print(subprocess.Popen(["sleep", "1000"], stderr=subprocess.DEVNULL).pid, flush=True)
+time.sleep(1000)
+"""
     with trio.fail_after(PATIENCE):
-        await trio.to_thread.run_sync(kill_holders, os.fstat(read_end).st_ino)
+        holder = await trio.lowlevel.open_process(
+            [sys.executable, "-ISc", code],
+            stdout=subprocess.PIPE,
+            stderr=pipe[1],
+            start_new_session=True,
+        )
+        assert holder.stdout is not None
+        async with holder.stdout:
+            (child,) = await read_pids(holder.stdout)
+        # The supervisor itself, and the worker's reader, have the pipe elsewhere.
+        reader = await trio.lowlevel.open_process(sleep, stdin=pipe[0])
+        await trio.to_thread.run_sync(kill_holders, os.fstat(pipe[0]).st_ino)
         assert await holder.wait() == -signal.SIGKILL
-    assert sleeper.poll() is None
-    assert reader.poll() is None
-    reader.kill()
-    await reader.wait()
-    os.close(read_end)
-    os.close(write_end)
+        await died(child)
+        for process in sleeper, reader:
+            assert process.poll() is None
+        reader.kill()
+        await reader.wait()
+    for descriptor in pipe:
+        os.close(descriptor)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ORPHAN = """
-import subprocess, sys
-child = subprocess.Popen(["sleep", sys.argv[1]], start_new_session=True, env={environment})
+import subprocess
+child = subprocess.Popen(["sleep", "1000"], start_new_session=True, env={environment})
 print(child.pid, flush=True)
 """
 INHERITED, EMPTY = "None", "{}"
@@ -36,10 +36,10 @@ def subreaper() -> Iterator[None]:
     ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)
 
 
-async def orphan(family: Family, environment: str = INHERITED, seconds: float = 1000) -> int:
+async def orphan(family: Family, environment: str = INHERITED) -> int:
     """A process that has left its dead parent's session, and so comes to us."""
     parent = await trio.lowlevel.open_process(
-        [sys.executable, "-ISc", ORPHAN.format(environment=environment), str(seconds)],
+        [sys.executable, "-ISc", ORPHAN.format(environment=environment)],
         stdout=subprocess.PIPE,
         start_new_session=True,
         env=dict(os.environ) | dict(family.mark),
@@ -151,7 +151,8 @@ async def test_orphans_that_end_are_reaped_while_the_worker_lives() -> None:
             bystander = await trio.lowlevel.open_process(["true"])
             stays = await orphan(family)
             for environment in INHERITED, EMPTY:
-                pid = await orphan(family, environment, seconds=0.01)
+                pid = await orphan(family, environment)
+                os.kill(pid, signal.SIGKILL)
                 while exists(pid):
                     await trio.lowlevel.checkpoint()
             assert runs(stays)
