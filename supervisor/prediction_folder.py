@@ -1,4 +1,8 @@
-"""The folder of one prediction: private, named by us, there before `predict`, gone at its end."""
+"""The folder of one prediction: private, named by us, there before `predict`, gone at its end.
+
+Most predictions leave nothing in it. Such a folder serves the next one of its slot: making and
+removing folders costs milliseconds on a busy disk, and the event loop would wait for it.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +60,14 @@ class PredictionFolder:
             context=prediction.context,
             trace=prediction.trace,
         )
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the prediction, and whoever spilled its input, left nothing in it."""
+        try:
+            return os.listdir(self._path) == ["outputs"] and not os.listdir(self.outputs)
+        except OSError:
+            return False
 
     async def remove(self) -> None:
         """Remove the folder with all that is left in it. Errors leave it to the worker's end."""

@@ -189,8 +189,9 @@ class SlotTask:
         await self._remove_folder()
 
     async def _remove_folder(self) -> None:
-        folder, self._folder = self._folder, None
-        if folder is not None:
+        folder = self._folder
+        if folder is not None and not folder.is_untouched:
+            self._folder = None
             await folder.remove()
 
     def _ended(self, job: Job) -> None:

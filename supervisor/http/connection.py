@@ -128,7 +128,9 @@ class _TrackedApp:
         call_soon: Any,
     ) -> None:
         with self._draining.request(), self._client.request() as request:
-            tracked = _Tracked(receive, send, request, self._draining, _is_http1(scope))
+            tracked = _Tracked(
+                receive, send, self._client, request, self._draining, _is_http1(scope)
+            )
             await self._app(scope, tracked.receive, tracked.send, sync_spawn, call_soon)
 
 
@@ -139,12 +141,14 @@ class _Tracked:
         self,
         receive: ASGIReceiveCallable,
         send: ASGISendCallable,
+        client: ClientStream,
         request: OpenRequest,
         draining: Draining,
         http1: bool,
     ) -> None:
         self._receive = receive
         self._send = send
+        self._client = client
         self._request = request
         self._draining = draining
         self._http1 = http1
@@ -162,7 +166,9 @@ class _Tracked:
         # With the last event Hypercorn may close the connection, and Quart cancels what sends it
         # at the same moment: the close would not happen. The stream bounds how long it takes.
         with trio.CancelScope(shield=True):
+            self._client.hold()
             await self._send(event)
+            await self._client.release()
 
     def _headers(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """With `connection: close` in a drain; HTTP/2 has no such header."""

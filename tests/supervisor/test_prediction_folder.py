@@ -94,6 +94,16 @@ async def test_it_goes_with_all_that_is_left_in_it(tmp_path: Path, left: list[st
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("left", ["outputs/a.bin", "inputs", "other"])
+async def test_only_an_untouched_folder_may_serve_again(tmp_path: Path, left: str) -> None:
+    folder = PredictionFolder(str(tmp_path), "0-1")
+    assert folder.is_untouched
+    (tmp_path / "0-1" / left).mkdir()
+    assert not folder.is_untouched
+    await folder.remove()
+    assert not folder.is_untouched
+
+
 async def test_removing_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_text("x")
