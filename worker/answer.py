@@ -17,6 +17,8 @@ from worker.outputs import OutputFailure, OutputWriter
 from worker.sdk import CancelationException
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from protocol.messages import Metric, Predict
     from worker.slot import Slot
 
@@ -38,11 +40,22 @@ class Answer:
     Logs and metrics may come from any thread.
     """
 
-    def __init__(self, slot: Slot, predict: Predict, stage: Stage) -> None:
-        """`stage` is what is said when the model's function raises."""
+    def __init__(
+        self,
+        slot: Slot,
+        predict: Predict,
+        stage: Stage,
+        checkpoint: Callable[[], None] | None = None,
+    ) -> None:
+        """Begin an answer.
+
+        `stage` is what is said when the model's function raises; `checkpoint` may raise when a
+        metric was sent.
+        """
         self._slot = slot
         self._predict = predict
         self._outputs = OutputWriter(predict.output_dir)
+        self._checkpoint = checkpoint
         self._held = bytearray()
         self._began = time.perf_counter()
         self.sink = LogSink(slot.writer, slot.log_frame)
@@ -70,6 +83,8 @@ class Answer:
         with self._slot.writer.lock:
             if not self.sink.closed:
                 self._slot.send(metric)
+        if self._checkpoint is not None:
+            self._checkpoint()
 
     def hold(self, item: Any) -> None:
         """Take one item of the output, to be sent together with what follows and is ready too.

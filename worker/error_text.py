@@ -34,6 +34,9 @@ NO_INPUT: Final = "SlotRequest::Predict has neither input nor input_file"
 NOT_READY: Final = "Predictor not initialized"
 BUSY: Final = "The slot is busy with another prediction"
 
+_TEXT_MAX: Final = 64 * 1024
+"""Characters of a model's error that are told; all of it is in the model's logs, if anywhere."""
+
 _OURS: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -54,29 +57,36 @@ def describe(error: BaseException) -> str:
         text = str(error)
     except Exception as second:
         text = f"<{type(second).__name__} in __str__>"
-    return f"{type(error).__name__}: {text}"
+    return _sendable(f"{type(error).__name__}: {text}")
+
+
+def _sendable(text: str) -> str:
+    """`text` as a message can hold it: not too long, and without halves of surrogate pairs."""
+    if len(text) > _TEXT_MAX:
+        text = text[:_TEXT_MAX] + " …"
+    return text.encode("utf-8", "replace").decode()
 
 
 def prediction_failed(stage: Stage, error: BaseException) -> str:
     """The error of a prediction whose model raised `error`."""
-    text = str(error) if stage is Stage.OUTPUT else describe(error)
+    text = _sendable(str(error)) if stage is Stage.OUTPUT else describe(error)
     return f"Prediction failed: {stage.value}: {text}"
 
 
 def input_failed(error: Exception) -> str:
     """The error of a prediction whose input cannot be handed to the model."""
-    return f"Input validation error: {error}"
+    return _sendable(f"Input validation error: {error}")
 
 
 def input_lost(reason: object) -> str:
     """The error of a prediction whose input did not arrive."""
-    return f"Failed to rehydrate input: {reason}"
+    return _sendable(f"Failed to rehydrate input: {reason}")
 
 
 def setup_failed(error: BaseException | str, *, loading: bool = False) -> str:
     """The error of a worker whose model did not load (its text says so itself) or set up."""
     if loading:
-        return f"Setup failed: {error}"
+        return _sendable(f"Setup failed: {error}")
     text = error if isinstance(error, str) else describe(error)
     return f"Setup failed: setup failed: {text}"
 

@@ -33,12 +33,23 @@ class LogStream(io.TextIOBase):
     write_through = False
     mode = "w"
 
-    def __init__(self, source: LogSource, router: LogRouter, catch_up: Callable[[], None]) -> None:
-        """`catch_up` brings in what was written to fd 1 and 2 before, so that the order is kept."""
+    def __init__(
+        self,
+        source: LogSource,
+        router: LogRouter,
+        catch_up: Callable[[], None],
+        checkpoint: Callable[[], None],
+    ) -> None:
+        """Make the stream of `source`.
+
+        `catch_up` brings in what was written to fd 1 and 2 before, so that the order is kept;
+        `checkpoint` may raise when all is written.
+        """
         super().__init__()
         self._source = source
         self._router = router
         self._catch_up = catch_up
+        self._checkpoint = checkpoint
         self._bytes = _ByteSide(self)
         self.name = f"<{source.value}>"
 
@@ -54,6 +65,7 @@ class LogStream(io.TextIOBase):
         if "\n" in text:
             self._catch_up()
         self._router.write(self._source, text)
+        self._checkpoint()
         return len(text)
 
     def write_bytes(self, data: bytes) -> None:
@@ -131,12 +143,14 @@ class _ByteSide(io.BufferedIOBase):
         pass
 
 
-def install_streams(router: LogRouter, catch_up: Callable[[], None]) -> None:
+def install_streams(
+    router: LogRouter, catch_up: Callable[[], None], checkpoint: Callable[[], None]
+) -> None:
     """Put our streams in the place of the interpreter's, for good.
 
     Also as `sys.__stdout__` and `sys.__stderr__`: programs that replace the streams restore those.
     """
     for source in LogSource:
-        stream = LogStream(source, router, catch_up)
+        stream = LogStream(source, router, catch_up, checkpoint)
         for name in (source.value, f"__{source.value}__"):
             setattr(sys, name, stream)

@@ -91,12 +91,7 @@ class MainThreadEngine:
         """Wait for a request. None: there will be none."""
         slot = self._slot
         while True:
-            # Woken without reading: a `Cancel` that comes now must find the request either in
-            # the socket or announced.
-            if not slot.connection.recv(1, socket.MSG_PEEK) or self._stopping:
-                return None
-            self._interrupter.reading()
-            frame = slot.reader.next_frame()
+            frame = slot.reader.next_frame_nowait() or self._wait_for_frame()
             if frame is None:
                 return None
             predict = slot.decode(frame)
@@ -104,8 +99,16 @@ class MainThreadEngine:
                 return predict
             self._interrupter.reading(request=False)
 
+    def _wait_for_frame(self) -> memoryview | None:
+        # Woken without reading: a `Cancel` that comes now must find the request either in the
+        # socket or announced.
+        if not self._slot.connection.recv(1, socket.MSG_PEEK) or self._stopping:
+            return None
+        self._interrupter.reading()
+        return self._slot.reader.next_frame()
+
     def _serve_one(self, predict: Predict) -> None:
-        answer = Answer(self._slot, predict, self._stage)
+        answer = Answer(self._slot, predict, self._stage, self._interrupter.checkpoint)
         outcome: Outcome = answer.cancelled()
         if self._interrupter.begin(predict.id):
             self._interrupter.finish()
