@@ -91,7 +91,8 @@ async def test_kill_of_the_supervisor_takes_the_worker_and_its_child(
         async with process.stdout:
             pids = await read_pids(process.stdout)
         assert all(map(runs, pids))
-        assert supervisor.survivors() > {process.pid, *pids}
+        # The child may be within its exec, when no environment can be seen.
+        assert supervisor.survivors() > {process.pid, pids[0]}
         process.kill()
         await process.wait()
     with trio.fail_after(GONE_WITHIN):
