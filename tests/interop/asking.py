@@ -13,6 +13,9 @@ from attrs import frozen
 from tests.interop.expectations import mismatches
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
     from tests.interop.expectations import Expectation
     from tests.interop.servers import Server
 
@@ -71,22 +74,38 @@ def _together(server: Server, expectation: Expectation) -> list[str]:
 
 
 def _cancel(server: Server, expectation: Expectation) -> list[str]:
+    with _started(server, expectation) as (_, answer):
+        pass
+    return answer.result().wrong(expectation)
+
+
+def _look(server: Server, expectation: Expectation) -> list[str]:
+    with _started(server, expectation) as (id, answer):
+        if answer.done():
+            return ["it ended before it was looked at", *answer.result().wrong(expectation)]
+        # Of an id in flight PUT answers the state; what the second request says is ignored.
+        response = server.http.put(f"/predictions/{id}", json={"input": expectation.input})
+        return Asked(response, id).wrong(expectation)
+
+
+@contextlib.contextmanager
+def _started(server: Server, expectation: Expectation) -> Iterator[tuple[str, Future[Asked]]]:
+    """A prediction that has said "started"; canceled until it has ended when left."""
     id = server.new_id()
-    path = f"/predictions/{id}"
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(_post, server, expectation, id=id)
         try:
             server.wait_logged("started", id, answer.done)
+            yield id, answer
             while not answer.done():
                 # Again: coglet may forget a cancel, and interrupts a loop only between two steps.
-                server.http.post(f"{path}/cancel")
+                server.http.post(f"/predictions/{id}/cancel")
                 with contextlib.suppress(TimeoutError):
                     answer.exception(0.2)
         except BaseException:
             # Nothing would ever end the prediction, nor the thread that waits for its answer.
             server.kill()
             raise
-        return answer.result().wrong(expectation)
 
 
 def _health(server: Server, expectation: Expectation) -> list[str]:
@@ -131,5 +150,6 @@ _WAYS = {
     "sequence": _sequence,
     "together": _together,
     "cancel": _cancel,
+    "look": _look,
     "health": _health,
 }
