@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from protocol.codec import (
     Dialect,
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from worker.control import Control
 
 __all__ = ["Slot"]
-
-_DONT_WAIT: Final = socket.MSG_DONTWAIT
 
 
 class Slot:
@@ -45,8 +43,6 @@ class Slot:
         """Blocks."""
         self._idle_frame = encode_control_response(Idle(slot))
         self._unknown_types: set[str] = set()
-        self._readable = select.poll()
-        self._readable.register(connection, select.POLLIN)
 
     def announce(self) -> None:
         """Say the protocol's version, first of all."""
@@ -66,7 +62,9 @@ class Slot:
 
     def request_arrived(self) -> bool:
         """Whether something, or the end, can be read from the socket. From any thread."""
-        return bool(self._readable.poll(0))
+        poll = select.poll()  # a new one: no two threads may wait on the same
+        poll.register(self.connection, select.POLLIN)
+        return bool(poll.poll(0))
 
     def decode(self, frame: memoryview) -> Predict | None:
         """The request in a frame; None if it is of a type that we do not know.

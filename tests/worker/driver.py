@@ -55,7 +55,7 @@ DEADLINE = 30.0
 
 
 class Ended(Exception):
-    """The channel has ended: there is no next message."""
+    """The channel has ended: there is no next message. Its arguments: what came before."""
 
 
 class Channel:
@@ -76,9 +76,12 @@ class Channel:
 
     def until(self, *kinds: type[Any]) -> list[Any]:
         """The messages up to and including the first of one of `kinds`."""
-        messages = [self.next()]
-        while type(messages[-1]) not in kinds:
-            messages.append(self.next())
+        messages: list[Any] = []
+        try:
+            while not messages or type(messages[-1]) not in kinds:
+                messages.append(self.next())
+        except Ended:
+            raise Ended(messages) from None
         return messages
 
     def rest(self) -> list[Any]:
@@ -138,7 +141,11 @@ class Driver:
     """A worker and our ends of its channels."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], listeners: list[socket.socket], folder: Path
+        self,
+        process: subprocess.Popen[bytes],
+        listeners: list[socket.socket],
+        folder: Path,
+        last_words: list[int],
     ) -> None:
         self.process = process
         self.folder = folder
@@ -147,6 +154,7 @@ class Driver:
         output = process.stdout.fileno()
         self.control = Channel(lambda: os.read(output, 65536), decode_control_response)
         self._listeners = listeners
+        self._last_words = last_words
         self.sockets: list[socket.socket] = []
         self.slots: list[Channel] = []
         self.ready: Ready | None = None
@@ -231,6 +239,11 @@ class Driver:
         assert result.id == id
         return result
 
+    def last_words(self) -> str:
+        """What the dead worker has left in the capture pipe."""
+        self.process.wait(DEADLINE)
+        return os.read(self._last_words[0], 1_000_000).decode()
+
     def shutdown(self, grace: float | None = None) -> list[Any]:
         """End the worker; what it said before it ended with exit code 0."""
         self.send(Shutdown(grace))
@@ -275,7 +288,7 @@ def worker(
             listener.listen()
             listeners.append(listener)
         process, last_words = _spawn(folder, argv, python, capture, environment)
-        driver = Driver(process, listeners, folder)
+        driver = Driver(process, listeners, folder, last_words)
         try:
             if init:
                 driver.send(
