@@ -26,9 +26,18 @@ if TYPE_CHECKING:
 
     from tests.interop.cells import Cell
 
-__all__ = ["Server", "Serving", "running_server", "start_limit"]
+__all__ = [
+    "MODELS",
+    "Server",
+    "Serving",
+    "free_port",
+    "running_server",
+    "server_command",
+    "start_limit",
+]
 
 MODELS = ROOT / "tests" / "models" / "interop"
+"""The models; a reference names one of these files."""
 _COGLETS_WORKER = "import coglet; coglet.server._run_worker()"
 _OUR_COMMAND = (
     f"import sys; sys.path.append({str(ROOT)!r}); "
@@ -162,11 +171,7 @@ def running_server(cell: Cell, ref: str, slots: int) -> Iterator[Server]:
         folder.mkdir()
         file = ref.partition(":")[0]
         shutil.copy(MODELS / file, folder / file)
-        python = environment_python(cell.version)
-        if cell.server == "ours":
-            argv, environ, port = _our_server(cell, python, ref, slots)
-        else:
-            argv, environ, port = _coglets_server(cell, python, ref, slots, Path(name))
+        argv, environ, port = server_command(cell, ref, slots, Path(name))
         process = subprocess.Popen(
             argv,
             cwd=folder,
@@ -183,6 +188,26 @@ def running_server(cell: Cell, ref: str, slots: int) -> Iterator[Server]:
                 yield server
         finally:
             server.close()
+
+
+def server_command(
+    cell: Cell, ref: str, slots: int, folder: Path
+) -> tuple[list[str], dict[str, str], int]:
+    """The command and environment of a server of `cell`, and its port; 0: it is in its log.
+
+    What the server needs besides its working folder is put into `folder`.
+    """
+    python = environment_python(cell.version)
+    if cell.server == "ours":
+        return _our_server(cell, python, ref, slots)
+    return _coglets_server(cell, python, ref, slots, folder)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _plain_environment() -> dict[str, str]:
@@ -225,8 +250,7 @@ def _coglets_server(
         shim.chmod(0o755)
         if cell.version.startswith("0.19."):
             environ["COGLET_DIALECT"] = "0.19"
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     environ |= {
         "PATH": f"{place}:{environ['PATH']}",
         "PORT": str(port),
