@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
-from trio.testing import memory_stream_pair
+from trio.testing import lockstep_stream_pair, memory_stream_pair
 
 from protocol import messages as m
 from protocol.codec import (
@@ -50,8 +50,15 @@ KILLED = WorkerEnd(None, signal.SIGKILL, forced=True)
 class WorkerSide:
     """The worker's end of one channel: whole messages in and out, or any bytes out."""
 
-    def __init__(self, decode: Callable[[memoryview], Any], encode: Callable[[Any], bytes]) -> None:
-        self.supervisor_end, self._stream = memory_stream_pair()
+    def __init__(
+        self,
+        decode: Callable[[memoryview], Any],
+        encode: Callable[[Any], bytes],
+        *,
+        lockstep: bool = False,
+    ) -> None:
+        pair = lockstep_stream_pair if lockstep else memory_stream_pair
+        self.supervisor_end, self._stream = pair()
         self._decode = decode
         self._encode = encode
         self._frames = FrameDecoder()
@@ -87,6 +94,16 @@ class WorkerSide:
 
         self.supervisor_end.send_stream.send_all_hook = stuck
 
+    def delay_writes(self, seconds: float) -> None:
+        """From now on each of the supervisor's writes takes so long."""
+        deliver = self.supervisor_end.send_stream.send_all_hook
+
+        async def slow() -> None:
+            await trio.sleep(seconds)
+            await deliver()
+
+        self.supervisor_end.send_stream.send_all_hook = slow
+
     def break_writes(self) -> None:
         """From now on the supervisor's writes fail, as if the peer were gone."""
         self._stream.receive_stream.close()
@@ -104,11 +121,19 @@ class FakeWorker:
         run_dir: where prediction folders are made.
         slots: how many.
         foreign: it does not introduce itself in `ready`, as coglet's worker.
+        lockstep: each write waits until it was read, as when a pipe is full.
     """
 
-    def __init__(self, run_dir: Path, slots: int = 1, *, foreign: bool = False) -> None:
-        self.channel = WorkerSide(decode_control_request, encode_control_response)
-        self.slots = [WorkerSide(decode_slot_request, encode_slot_response) for _ in range(slots)]
+    def __init__(
+        self, run_dir: Path, slots: int = 1, *, foreign: bool = False, lockstep: bool = False
+    ) -> None:
+        self.channel = WorkerSide(
+            decode_control_request, encode_control_response, lockstep=lockstep
+        )
+        self.slots = [
+            WorkerSide(decode_slot_request, encode_slot_response, lockstep=lockstep)
+            for _ in range(slots)
+        ]
         self.slot_ids = [f"slot-id-{index}" for index in range(slots)]
         self.control = self.channel.supervisor_end
         self.run_dir = str(run_dir)

@@ -433,14 +433,30 @@ async def test_a_bad_frame_ends_the_worker_and_says_where_it_was(
         else:
             name, before = "slot 0", good
             await worker.slots[0].write(good + bad)
-        # It goes on writing, and must not get stuck in that.
-        await worker.channel.write(b"x" * 1_000_000)
         end = await life.end()
     assert end.cause is Cause.PROTOCOL_ERROR
     assert f"{name}, frame at byte {len(before)}: " in end.reason()
     assert words in end.reason().lower()
     assert job.view().status is S.FAILED
     assert f"{name}, frame at byte {len(before)}: " in job.view().error
+
+
+@pytest.mark.parametrize("channel", ["control", "slot"])
+async def test_a_worker_that_writes_on_after_a_bad_frame_does_not_get_stuck_in_that(
+    autojump_clock: MockClock, tmp_path: Path, channel: str
+) -> None:
+    worker = FakeWorker(tmp_path, lockstep=True)
+    async with living(worker) as life:
+        await worker.set_up()
+        side = worker.channel if channel == "control" else worker.slots[0]
+        begin = trio.current_time()
+        with trio.fail_after(1):
+            await side.write(b"\xff\xff\xff\xff")
+            for _ in range(100):
+                await side.write(b"x" * 100_000)
+        worker.die(EXITED)
+        assert (await life.end()).cause is Cause.PROTOCOL_ERROR
+        assert trio.current_time() == begin
 
 
 async def test_a_message_of_unknown_type_is_said_once_and_skipped(

@@ -331,6 +331,16 @@ async def test_a_drain_refuses_the_new_and_waits_for_the_accepted(
             await served.service.finished()
 
 
+async def test_who_drains_is_busy_though_its_slots_are_idle(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up()
+        served.service.refuse()
+        assert served.service.health().state is HealthState.BUSY
+
+
 async def test_a_drain_of_nothing_takes_no_time(autojump_clock: MockClock, tmp_path: Path) -> None:
     served = Served(FakeWorker(tmp_path), 0)
     begin = trio.current_time()

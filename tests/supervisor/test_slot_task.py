@@ -19,7 +19,7 @@ from supervisor.config import Limits, Times
 from supervisor.control_channel import ControlChannel
 from supervisor.ending import Cause
 from supervisor.incarnation import WorkerContext
-from supervisor.interface import PredictionStatus
+from supervisor.interface import AtCapacity, PredictionStatus
 from supervisor.model_schema import ModelSchema
 from supervisor.slot_task import SlotTask
 from supervisor.telemetry import Telemetry
@@ -47,6 +47,7 @@ async def test_a_cancel_names_its_prediction_and_is_sent_once(
         await worker.set_up()
         job = life.submit()
         await worker.slots[0].receive()
+        assert job.prediction.input is None, "it was sent, and may be large or secret"
         job.cancel()
         job.cancel()
         assert await worker.channel.receive() == m.Cancel(worker.slot_ids[0], id="p1")
@@ -243,6 +244,24 @@ async def run_again(life: Life, job: Job, run_dir: Path) -> None:
         assert (await ending(job)).status is S.SUCCEEDED
 
 
+async def test_a_cancel_waits_until_the_prediction_was_written_whole(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        worker.slots[0].delay_writes(2.0)
+        begin = trio.current_time()
+        job = life.submit()
+        await trio.sleep(1)
+        job.cancel()
+        assert (await worker.channel.receive()).id == "p1"
+        assert trio.current_time() - begin == pytest.approx(2.0)
+        assert (await worker.slots[0].receive()).id == "p1"
+        await worker.slots[0].say(m.Cancelled("p1"))
+        assert (await ending(job)).status is S.CANCELED
+
+
 async def test_a_job_that_could_not_be_sent_and_is_not_wanted_any_more(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -358,6 +377,22 @@ async def test_poison_meets_a_job_that_was_just_handed_over(
     assert allocator.withdraw_all() == ([] if cancelled else [job])
     life.submit("p2")
     assert allocator.waiting == 1, "the lost slot is not idle"
+
+
+async def test_a_poisoned_slot_gets_nothing_from_that_moment_on(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    slot, allocator, _ = slot_alone(tmp_path)
+    life = Life(lambda _config: pytest.fail("never opened"))
+    life.allocator = allocator
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slot.run_jobs)
+        await wait_all_tasks_blocked()
+        slot.poison("thread lost")
+        life.submit()
+        assert allocator.waiting == 1
+        with pytest.raises(AtCapacity):
+            life.submit("p2")
 
 
 # --- what a prediction brings -----------------------------------------------------------------
