@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shlex
@@ -268,19 +269,22 @@ class Serving:
     """
 
     def __init__(self, cell: Cell, ref: str, slots: int) -> None:
-        self._start = lambda: running_server(cell, ref, slots)
+        self._start = functools.partial(running_server, cell, ref, slots)
         self._stack = contextlib.ExitStack()
         self.server: Server
 
     def __enter__(self) -> Self:
         """Start the first one."""
-        self.server = self._stack.enter_context(self._start())
+        self._enter()
         return self
+
+    def _enter(self) -> None:
+        self.server = self._stack.enter_context(self._start())
 
     def restart(self) -> None:
         """End the one that runs and start another."""
         self._stack.close()
-        self.__enter__()
+        self._enter()
 
     def __exit__(self, *_: object) -> None:
         """End the one that runs."""

@@ -10,12 +10,14 @@ from tests.interop.asking import SlotLost, ask
 from tests.interop.conftest import VERDICT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.interop.expectations import Expectation
     from tests.interop.servers import Serving
 
 
 def test_expectation(
-    serving: Serving, expectation: Expectation, record_property: pytest.RecordProperty
+    serving: Serving, expectation: Expectation, record_property: Callable[[str, object], None]
 ) -> None:
     cell = serving.server.cell
 
