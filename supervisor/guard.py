@@ -16,7 +16,7 @@ import trio
 from supervisor import guard_program
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
 __all__ = ["Guard", "open_guard"]
 
@@ -62,25 +62,25 @@ class Guard:
 
 @asynccontextmanager
 async def open_guard(
-    run_dir: str, capture_inode: int, mark: dict[str, str]
+    run_dir: str, capture_inode: int, mark: Mapping[str, str]
 ) -> AsyncGenerator[Guard]:
     """Start a guard, before its worker; it has been reaped when the context is left.
 
     Args:
         run_dir: the folder that the guard removes after the supervisor was killed.
         capture_inode: the inode of the pipe that is the worker's fd 2.
-        mark: goes into the guard's environment, so that it is known whose it is.
+        mark: one variable of the worker's environment. The guard has it too, so that whoever looks
+            for another worker's descendants knows whose it is.
 
     Raises:
         OSError: the process could not be started.
     """
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | dict(
-        mark
-    )
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    arguments = [run_dir, str(capture_inode), *(f"{name}={value}" for name, value in mark.items())]
     read_end, write_end = os.pipe()
     try:
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-I", "-S", guard_program.__file__, run_dir, str(capture_inode)],
+            [sys.executable, "-I", "-S", guard_program.__file__, *arguments],
             stdin=read_end,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -1,14 +1,15 @@
 """The guard: a tiny process that outlives a killed supervisor just long enough to clean up.
 
-Run as `python -I -S guard_program.py RUN_DIR CAPTURE_INODE`, in a session of its own. Its stdin is
-a pipe that only the supervisor holds; the supervisor writes the worker's pid to it, in decimal and
-a newline. The end of that pipe means that the supervisor is gone: the guard kills the worker's
-process group, then whatever else still has the worker's capture pipe as its stderr, and removes
-the run folder. In an orderly end the supervisor kills the guard first, before it reaps the worker.
+Run as `python -I -S guard_program.py RUN_DIR CAPTURE_INODE MARK`, in a session of its own. Its
+stdin is a pipe that only the supervisor holds; the supervisor writes the worker's pid to it, in
+decimal and a newline. The end of that pipe means that the supervisor is gone: the guard kills the
+worker's process group, then all its descendants elsewhere that can be recognised, and removes the
+run folder. In an orderly end the supervisor kills the guard first, before it reaps the worker.
 
 There is no moment at which the supervisor can die and leave a worker behind. Between fork and exec
-the child holds a copy of the pipe, so the end of the pipe comes after exec. If the pid had not
-been written by then, the capture pipe tells which process it is.
+the child holds a copy of the pipe, so the end of the pipe comes after exec. If the pid had not been
+written by then, two other things tell who belongs to the worker: the capture pipe as stderr, and
+the mark (`NAME=value`) in the environment.
 
 Nor is a stranger killed whose process or group got a number that was the worker's: the guard looks
 at the worker through a pidfd, and the supervisor never reaps the worker while the guard lives.
@@ -34,11 +35,11 @@ def main() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         # Sent to all of a control group at its end: the guard leaves after the supervisor.
         signal.signal(number, signal.SIG_IGN)
-    run_dir, inode = sys.argv[1], int(sys.argv[2])
+    run_dir, inode, mark = sys.argv[1:]
     worker = wait_for_end()
     if worker is not None:
         kill_group(*worker)
-    kill_holders(inode)
+    kill_descendants(int(inode), mark)
     import shutil  # Loaded only now: most guards never need it.
 
     shutil.rmtree(run_dir, ignore_errors=True)
@@ -68,25 +69,38 @@ def kill_group(pid: int, pidfd: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def kill_holders(inode: int) -> None:
-    """Kill every process whose fd 2 is the pipe `inode`, with its group, until none shows up."""
+def kill_descendants(inode: int, mark: str) -> None:
+    """Kill every process that is recognised, with its group, until none shows up any more.
+
+    Args:
+        inode: the number of the pipe that the worker has as fd 2.
+        mark: `NAME=value` in the worker's environment.
+    """
     give_up_at = time.monotonic() + _GIVE_UP
     quiet = 0
     while quiet < _ROUNDS_QUIET and time.monotonic() < give_up_at:
         quiet += 1
-        for name in os.listdir("/proc"):
-            if name.isdigit() and _has_stderr(name, inode):
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            # The guard has the mark itself, as others must see whose guard it is.
+            if pid != os.getpid() and (_has_stderr(pid, inode) or _is_marked(pid, mark)):
                 quiet = 0
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    # Only the worker and what it has started have this pipe there, and a group
-                    # does not reach beyond the worker's session or one that was made inside it.
-                    os.killpg(os.getpgid(int(name)), signal.SIGKILL)
+                    # Its group lies within the worker's session, or one that was made inside it.
+                    os.killpg(os.getpgid(pid), signal.SIGKILL)
         time.sleep(_ROUND)
 
 
-def _has_stderr(pid: str, inode: int) -> bool:
+def _has_stderr(pid: int, inode: int) -> bool:
     try:
         return os.readlink(f"/proc/{pid}/fd/2") == f"pipe:[{inode}]"
+    except OSError:
+        return False
+
+
+def _is_marked(pid: int, mark: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return os.fsencode(mark) in file.read().split(b"\0")
     except OSError:
         return False
 

@@ -55,9 +55,15 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_before_the_guard_is_told() -> None:
-    """The worker runs, and only its capture pipe tells which process it is."""
-    Guard.watch = lambda *_: die()  # type: ignore[method-assign]
+def die_before_the_guard_is_told(*, worker_first: bool) -> None:
+    """The worker runs or has run already, and nobody has told the guard which process it is."""
+
+    def watch(_guard: Guard, worker_pid: int) -> None:
+        if worker_first:
+            os.waitid(os.P_PID, worker_pid, os.WEXITED | os.WNOWAIT)
+        die()
+
+    Guard.watch = watch  # type: ignore[method-assign]
 
 
 def die_between_fork_and_exec() -> None:
@@ -83,7 +89,8 @@ def die_before_burial() -> None:
 
 
 SUICIDES = {
-    "untold": die_before_the_guard_is_told,
+    "untold": partial(die_before_the_guard_is_told, worker_first=False),
+    "untold, the worker first": partial(die_before_the_guard_is_told, worker_first=True),
     "unborn": die_between_fork_and_exec,
     "unburied": die_before_burial,
 }

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from supervisor.guard import open_guard
-from supervisor.guard_program import kill_group, kill_holders
+from supervisor.guard_program import kill_descendants, kill_group
 from tests.supervisor import killed_supervisor
 from tests.supervisor.process_table import (
     PATIENCE,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 GONE_WITHIN = 6.0 if "CI" in os.environ else 2.0
 """Seconds from the supervisor's death to the end of everything that it had started."""
+
+NO_ONES_MARK = {"MARK": "no one's"}
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,6 +107,7 @@ async def test_kill_of_the_supervisor_takes_the_worker_and_its_child(
     [
         ("sleeping", "untold"),
         ("holding the GIL", "untold"),
+        ("dead, its child left", "untold, the worker first"),
         ("sleeping", "unborn"),
         ("holding the GIL", "unborn"),
         ("dead, its child left", "unburied"),
@@ -145,7 +148,7 @@ async def dead_pidfd() -> int:
 async def test_stand_down_harms_nobody(sleeper: trio.Process, folder: str) -> None:
     marker = Path(folder) / "marker"
     marker.touch()
-    async with open_guard(folder, 1, {}) as guard:
+    async with open_guard(folder, 1, NO_ONES_MARK) as guard:
         guard.watch(sleeper.pid)
         await guard.stand_down()
         assert not exists(guard.pid)
@@ -156,7 +159,7 @@ async def test_stand_down_harms_nobody(sleeper: trio.Process, folder: str) -> No
 
 async def test_the_end_of_the_context_is_a_stand_down(sleeper: trio.Process, folder: str) -> None:
     with trio.CancelScope() as scope:
-        async with open_guard(folder, 1, {}) as guard:
+        async with open_guard(folder, 1, NO_ONES_MARK) as guard:
             guard.watch(sleeper.pid)
             scope.cancel()
     assert not exists(guard.pid)
@@ -164,7 +167,7 @@ async def test_the_end_of_the_context_is_a_stand_down(sleeper: trio.Process, fol
 
 
 async def test_a_dead_guard_cannot_be_told(folder: str) -> None:
-    async with open_guard(folder, 1, {}) as guard:
+    async with open_guard(folder, 1, NO_ONES_MARK) as guard:
         os.kill(guard.pid, signal.SIGKILL)
         await died(guard.pid)
         with pytest.raises(BrokenPipeError):
@@ -212,31 +215,36 @@ async def test_the_group_of_a_reaped_worker_is_killed() -> None:
         os.close(pidfd)
 
 
-async def test_who_has_the_pipe_as_stderr_is_killed_with_its_group(sleeper: trio.Process) -> None:
-    sleep, pipe = ["sleep", "1000"], os.pipe()
+@pytest.mark.parametrize("sign", ["stderr", "environment"])
+async def test_who_is_recognised_is_killed_with_its_group(sign: str, sleeper: trio.Process) -> None:
+    read_end, write_end = os.pipe()
+    mark = f"MARK={uuid.uuid4()}"
     code = """
 import subprocess, time
-print(subprocess.Popen(["sleep", "1000"], stderr=subprocess.DEVNULL).pid, flush=True)
+child = subprocess.Popen(["sleep", "1000"], stderr=subprocess.DEVNULL, env={})
+print(child.pid, flush=True)
 time.sleep(1000)
 """
     with trio.fail_after(PATIENCE):
-        holder = await trio.lowlevel.open_process(
+        member = await trio.lowlevel.open_process(
             [sys.executable, "-ISc", code],
             stdout=subprocess.PIPE,
-            stderr=pipe[1],
+            stderr=write_end if sign == "stderr" else subprocess.DEVNULL,
+            env=dict([mark.split("=")]) if sign == "environment" else {},
             start_new_session=True,
         )
-        assert holder.stdout is not None
-        async with holder.stdout:
-            (child,) = await read_pids(holder.stdout)
-        # The supervisor itself, and the worker's reader, have the pipe elsewhere.
-        reader = await trio.lowlevel.open_process(sleep, stdin=pipe[0])
-        await trio.to_thread.run_sync(kill_holders, os.fstat(pipe[0]).st_ino)
-        assert await holder.wait() == -signal.SIGKILL
+        assert member.stdout is not None
+        async with member.stdout:
+            (child,) = await read_pids(member.stdout)
+        # The supervisor itself, and the worker's reader, have the pipe elsewhere than as stderr.
+        reader = await trio.lowlevel.open_process(["sleep", "1000"], stdin=read_end)
+        inode = os.fstat(read_end).st_ino
+        await trio.to_thread.run_sync(kill_descendants, inode, mark)
+        assert await member.wait() == -signal.SIGKILL
         await died(child)
         for process in sleeper, reader:
             assert process.poll() is None
         reader.kill()
         await reader.wait()
-    for descriptor in pipe:
-        os.close(descriptor)
+    os.close(read_end)
+    os.close(write_end)
