@@ -104,7 +104,7 @@ class Worker:
             return
         self._connect(init)
         sdk.install()
-        install_streams(self._router, self._capture.drain_nowait, self._interrupter.checkpoint)
+        install_streams(self._router, self._capture.catch_up, self._interrupter.checkpoint)
         self._capture.start()
         os.register_at_fork(after_in_child=self._leave_to_child)
         self._interrupter.install()

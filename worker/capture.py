@@ -31,6 +31,9 @@ _PATIENCE: Final = 0.02
 what we read then never gets into the error, what still lies in the pipe does (measured: without
 this pause 13 of 60 of glibc's aborts, with it 60 of 60, also on a busy machine)."""
 
+_CATCH_UP: Final = 0.5
+"""Seconds after which the order of two lines is worth no more."""
+
 _MUCH: Final = 32 * 1024
 """Bytes waiting, half of what a pipe holds, that are read without a pause: a writer may wait."""
 
@@ -59,9 +62,12 @@ class Capture:
         with self._lock:
             self._read_what_is_there()
 
-    def drain_nowait(self) -> None:
-        """As `drain`, unless somebody is just doing it."""
-        if self._lock.acquire(blocking=False):
+    def catch_up(self) -> None:
+        """As `drain`, without C's buffer, and without waiting for ever: for whoever goes on to log.
+
+        A signal handler that prints may have interrupted the one whom the reading thread waits for.
+        """
+        if self._lock.acquire(timeout=_CATCH_UP):
             try:
                 self._read_what_is_there()
             finally:

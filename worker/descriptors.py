@@ -46,16 +46,18 @@ def take_descriptors(capture: int | None) -> Descriptors:
     Raises:
         OSError: a descriptor is not open, or there are too many.
     """
-    control_in = _move(0)
-    control_out = _move(1)
-    _replace_stdin()
     if capture is None:
-        read_end, write_end = os.pipe()
-        capture = read_end
+        capture, write_end = os.pipe()  # before fd 0 and 1 are free, or it would get them
         os.dup2(write_end, 2)
         os.close(write_end)
+    capture = _move(capture)
+    control_in = _move(0)
+    control_out = _move(1)
     os.dup2(2, 1)
-    return Descriptors(control_in, control_out, _move(capture))
+    null = _move(os.open(os.devnull, os.O_RDONLY))
+    os.dup2(null, 0)
+    os.close(null)
+    return Descriptors(control_in, control_out, capture)
 
 
 def close_quietly(descriptor: int) -> None:
@@ -70,11 +72,3 @@ def _move(descriptor: int) -> int:
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOWEST)
     os.close(descriptor)
     return moved
-
-
-def _replace_stdin() -> None:
-    null = os.open(os.devnull, os.O_RDONLY)  # fd 0 itself, which is the lowest one that is free
-    if null != 0:
-        os.dup2(null, 0)
-        os.close(null)
-    os.set_inheritable(0, True)

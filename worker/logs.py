@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
@@ -25,8 +26,10 @@ __all__ = ["LogRouter", "LogSink", "messages_of"]
 _MESSAGE_MAX: Final = 1024 * 1024
 """Characters in one message. JSON writes at most six bytes for one, and a frame holds 8 MiB."""
 
-_PARTIAL_MAX: Final = 64 * 1024
-"""Pieces of a line that has not ended are kept back up to so many characters."""
+_BEGUN_MAX: Final = 16 * 1024
+"""Characters of a line that waits for its end; a longer one goes out in pieces."""
+
+_CAPTURED: Final = "captured"
 
 _FD: Final = {LogSource.STDOUT: 1, LogSource.STDERR: 2}
 
@@ -36,25 +39,17 @@ def messages_of(text: str) -> Iterator[str]:
     if len(text) <= _MESSAGE_MAX:
         yield cut_log(text)
         return
-    message = ""
-    for line in text.splitlines(keepends=True):
-        cut = cut_log(line)
-        if len(message) + len(cut) > _MESSAGE_MAX:
-            yield from _slices(message)
-            message = ""
-        message += cut
-    yield from _slices(message)
-
-
-def _slices(text: str) -> Iterator[str]:
+    lines = text.split("\n")
+    if max(map(len, lines)) > _MESSAGE_MAX:
+        text = "\n".join(map(cut_log, lines))
     for start in range(0, len(text), _MESSAGE_MAX):
-        yield text[start : start + _MESSAGE_MAX]
+        yield cut_log(text[start : start + _MESSAGE_MAX])
 
 
 class LogSink:
     """The log of one prediction, or of nobody: whole lines go out in the order of their ends.
 
-    The beginning of a line waits for its end, for a flush, or for the end of the sink.
+    A line that was begun waits for its end, for a flush, or for the end of the sink.
     """
 
     def __init__(
@@ -63,7 +58,8 @@ class LogSink:
         """`frame` makes the message of a piece of text; `writer` sends it."""
         self._writer = writer
         self._frame = frame
-        self._partial: dict[LogSource, list[str]] = {source: [] for source in LogSource}
+        # By thread: `print` writes the end of its line by itself, and lines would get mixed.
+        self._begun: dict[tuple[LogSource, int], str] = {}
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self.closed = False
 
@@ -72,14 +68,14 @@ class LogSink:
         with self._writer.lock:
             if self.closed:
                 return False
-            pieces = self._partial[source]
-            pieces.append(text)
-            if "\n" in text:
-                whole, newline, rest = "".join(pieces).rpartition("\n")
-                self._partial[source] = [rest] if rest else []
-                self._send(source, whole + newline)
-            elif len(pieces) > 1 or len(text) > _PARTIAL_MAX:
-                self._limit(source)
+            key = source, threading.get_ident()
+            whole, newline, rest = (self._begun.pop(key, "") + text).rpartition("\n")
+            self._send(source, whole + newline)
+            if len(rest) > _BEGUN_MAX:
+                self._send(source, rest)
+            elif rest:
+                # A signal handler may have begun a line while this one was sent.
+                self._begun[key] = self._begun.get(key, "") + rest
             return True
 
     def write_bytes(self, source: LogSource, data: bytes) -> bool:
@@ -91,35 +87,24 @@ class LogSink:
         """Take what was read from fd 1 and 2, which do not say which. It waits for nothing."""
         with self._writer.lock:
             if not self.closed:
-                self._send(LogSource.STDOUT, self._decode("captured", data))
+                self._send(LogSource.STDOUT, self._decode(_CAPTURED, data))
             return not self.closed
 
     def flush(self, source: LogSource) -> None:
-        """Send the beginning of a line that waits for its end."""
+        """Send the line that the calling thread has begun."""
         with self._writer.lock:
-            pieces, self._partial[source] = self._partial[source], []
-            self._send(source, "".join(pieces))
+            self._send(source, self._begun.pop((source, threading.get_ident()), ""))
 
     def close(self) -> None:
         """Send all that waits; take nothing more."""
         with self._writer.lock:
-            if self._decoders:
-                self._finish_characters()
-            for source in LogSource:
-                self.flush(source)
+            for name, decoder in self._decoders.items():
+                source = LogSource.STDOUT if name == _CAPTURED else LogSource(name)
+                self.write(source, decoder.decode(b"", final=True))
+            for (source, _), begun in self._begun.items():
+                self._send(source, begun)
+            self._begun.clear()
             self.closed = True
-
-    def _finish_characters(self) -> None:
-        for name, decoder in self._decoders.items():
-            text = decoder.decode(b"", final=True)
-            if name == "captured":
-                self._send(LogSource.STDOUT, text)
-            else:
-                self._partial[LogSource(name)].append(text)
-
-    def _limit(self, source: LogSource) -> None:
-        if sum(map(len, self._partial[source])) > _PARTIAL_MAX:
-            self.flush(source)
 
     def _decode(self, name: str, data: bytes) -> str:
         decoder = self._decoders.get(name)

@@ -63,6 +63,8 @@ class Channel:
 
     def __init__(self, read: Callable[[], bytes], decode: Callable[[memoryview], Any]) -> None:
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.history: list[Any] = []
+        """All messages that `next` has answered."""
         self._read = read
         self._decode = decode
         threading.Thread(target=self._run, daemon=True).start()
@@ -72,6 +74,7 @@ class Channel:
         if message is Ended:
             self._messages.put(Ended)
             raise Ended
+        self.history.append(message)
         return message
 
     def until(self, *kinds: type[Any]) -> list[Any]:
@@ -191,6 +194,11 @@ class Driver:
     @property
     def setup_log(self) -> str:
         return "".join(message.data for message in self.setup if type(message) is Log)
+
+    @property
+    def worker_log(self) -> str:
+        """All that belonged to no prediction, as far as it was read."""
+        return "".join(message.data for message in self.control.history if type(message) is Log)
 
     def slot_id(self, slot: int = 0) -> str:
         assert self.ready is not None

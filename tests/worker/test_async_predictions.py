@@ -1,0 +1,468 @@
+"""Real workers with async models: slots on one loop, over the wire."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from protocol.messages import (
+    Cancelled,
+    Done,
+    Failed,
+    LogLine,
+    Metric,
+    MetricMode,
+    OutputChunk,
+    SlotFailed,
+)
+from tests.worker.driver import worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PREAMBLE = """
+import asyncio, contextvars, os, sys, threading, time
+from coglet._sdk import current_scope
+"""
+
+MEETING = (
+    PREAMBLE
+    + """
+class Predictor:
+    async def setup(self):
+        self.loop = asyncio.get_running_loop()
+        self.gates = {}
+        print("set up")
+    def gate(self, name):
+        return self.gates.setdefault(name, asyncio.Event())
+    async def predict(self, wait: str = "", open: str = "", say: str = ""):
+        assert asyncio.get_running_loop() is self.loop
+        print("begin", say)
+        if open:
+            self.gate(open).set()
+        if wait:
+            await self.gate(wait).wait()
+        print("end", say)
+        current_scope().record_metric("said", say)
+        return say
+"""
+)
+
+
+def test_slots_run_at_the_same_time_and_keep_apart(tmp_path: Path) -> None:
+    with worker(tmp_path, MEETING, slots=3) as driver:
+        driver.wait_ready()
+        assert driver.setup_log == "set up\n"
+        driver.start("a", slot=0, wait="g", say="A")
+        driver.wait_for_log("begin A", slot=0)
+        driver.start("b", slot=1, wait="g", say="B")
+        driver.wait_for_log("begin B", slot=1)
+        driver.start("c", slot=2, open="g", say="C")
+        for slot, name in ((2, "C"), (0, "A"), (1, "B")):
+            result = driver.result(slot)
+            assert result.outputs == [name]
+            assert f"end {name}\n" in result.logs
+            assert result.metrics == [Metric("said", name, MetricMode.REPLACE)]
+            for other in {"A", "B", "C"} - {name}:
+                assert other not in result.logs
+        driver.shutdown()
+
+
+def test_setup_may_be_sync_and_may_use_loops(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    def setup(self):
+        self.value = asyncio.run(asyncio.sleep(0, "from setup"))
+    async def predict(self) -> str:
+        return self.value
+"""
+    )
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        assert driver.predict().outputs == ["from setup"]
+
+
+def test_async_generators_are_streamed(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self, go: str):
+        yield "first"
+        await asyncio.to_thread(lambda: open(go).read())
+        print("between")
+        yield "second"
+"""
+    )
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    with worker(tmp_path, model, slots=2) as driver:
+        driver.wait_ready()
+        driver.start(go=str(fifo), slot=1)
+        assert driver.slots[1].next() == OutputChunk("first", 0)
+        fifo.write_text("go")
+        result = driver.result(1)
+        assert result.outputs == ["second"]
+        assert result.logs == "between\n"
+        assert isinstance(result.end, Done)
+        assert result.end.is_stream
+
+
+@pytest.mark.parametrize(
+    ("body", "outputs", "is_stream"),
+    [
+        ("return (i for i in range(3))", [0, 1, 2], True),
+        ("return [0, 1, 2]", [0, 1, 2], True),
+        ("return map(str, range(2))", ["0", "1"], True),
+        ("return items()", ["x", "y"], True),
+        ("return None", [], False),
+        ("return {'a': 1}", [{"a": 1}], False),
+    ],
+)
+def test_results(tmp_path: Path, body: str, outputs: list[object], is_stream: bool) -> None:
+    model = (
+        PREAMBLE
+        + f"""
+async def items():
+    yield "x"
+    yield "y"
+class Predictor:
+    async def predict(self):
+        {body}
+"""
+    )
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        result = driver.predict()
+        assert result.outputs == outputs
+        assert result.end.is_stream is is_stream
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("raise ValueError('boom')", "Async prediction failed: ValueError: boom"),
+        ("sys.exit(3)", "Async prediction failed: SystemExit: 3"),
+        ("raise KeyboardInterrupt", "Async prediction failed: KeyboardInterrupt: "),
+        ("raise asyncio.CancelledError", "Async prediction failed: CancelledError: "),
+        (
+            "raise ValueError('cancelled by user')",
+            "Async prediction failed: ValueError: cancelled by user",
+        ),
+        ("return (1 / 0 for _ in 'x')", "Generator iteration error: ZeroDivisionError: "),
+        ("return float('nan')", "Failed to serialize output: output"),
+    ],
+)
+def test_what_the_model_raises_fails_the_prediction_alone(
+    tmp_path: Path, statement: str, error: str
+) -> None:
+    model = (
+        PREAMBLE
+        + f"""
+class Predictor:
+    async def predict(self, fail: bool = False, go: str = ""):
+        if fail:
+            {statement}
+        if go:
+            print("waiting")
+            await asyncio.to_thread(lambda: open(go).read())
+        return "fine"
+"""
+    )
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    with worker(tmp_path, model, slots=2) as driver:
+        driver.wait_ready()
+        driver.start("neighbour", slot=0, go=str(fifo))
+        driver.wait_for_log("waiting")
+        end = driver.predict(slot=1, fail=True).end
+        assert isinstance(end, Failed)
+        assert end.error.startswith(f"Prediction failed: {error}")
+        fifo.write_text("go")
+        assert driver.result(0).outputs == ["fine"]
+        driver.wait_idle(0)
+        assert driver.predict("p2", slot=1).outputs == ["fine"]
+
+
+def test_exit_in_a_background_task_does_not_stop_the_loop(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self, how: str) -> str:
+        async def quits():
+            sys.exit(5)
+        task = asyncio.create_task(quits())
+        if how == "await":
+            await task
+        await asyncio.sleep(0.01)
+        return "fine"
+"""
+    )
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        end = driver.predict(how="await").end
+        assert end == Failed("p1", "Prediction failed: Async prediction failed: SystemExit: 5")
+        assert driver.predict("p2", how="leave").outputs == ["fine"]
+        driver.shutdown()
+
+
+def test_a_request_on_a_busy_slot_is_refused_at_once(tmp_path: Path) -> None:
+    with worker(tmp_path, MEETING, slots=2) as driver:
+        driver.wait_ready()
+        driver.start("a", wait="g", say="A")
+        driver.start("b", wait="g", say="B")
+        end = driver.result().end
+        assert end == Failed("b", "The slot is busy with another prediction")
+        driver.start("c", slot=1, open="g")
+        assert driver.result(0).end.id == "a"
+
+
+def test_logs_follow_the_context(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self, name: str) -> str:
+        async def child():
+            print(name, "task")
+        await asyncio.create_task(child())
+        await asyncio.to_thread(print, name, "thread with context")
+        thread = threading.Thread(target=print, args=(name, "thread without"))
+        thread.start()
+        thread.join()
+        os.write(1, f"{name} raw\\n".encode())
+        print(name, "partial", end="")
+        return name
+"""
+    )
+    with worker(tmp_path, model, slots=2) as driver:
+        driver.wait_ready()
+        assert driver.predict(name="A").logs == "A task\nA thread with context\nA partial"
+        assert driver.predict(slot=1, name="B").logs == "B task\nB thread with context\nB partial"
+        driver.shutdown()
+        assert "B thread without\n" in driver.worker_log
+        assert "B raw\n" in driver.worker_log
+
+
+def test_with_one_slot_all_belongs_to_its_prediction(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self) -> str:
+        thread = threading.Thread(target=print, args=("thread",))
+        thread.start()
+        thread.join()
+        os.system("echo raw")
+        return "ok"
+"""
+    )
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        assert driver.predict().logs == "thread\nraw\n"
+
+
+def test_what_a_task_says_after_the_end_is_nobodys(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self, go: str = "") -> str:
+        async def later():
+            await asyncio.to_thread(lambda: open(go).read())
+            print("too late")
+            current_scope().record_metric("late", 1)
+            self.said.set()
+        if go:
+            self.said = asyncio.Event()
+            self.task = asyncio.create_task(later())
+        else:
+            print("second")
+            await self.said.wait()
+        return "ok"
+"""
+    )
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        driver.predict(go=str(fifo))
+        driver.start("p2")
+        driver.wait_for_log("second")
+        fifo.write_text("go")
+        result = driver.result()
+        assert result.messages[:-1] == [OutputChunk("ok", 0)]
+        driver.wait_idle()
+        assert "too late\n" in driver.worker_log
+
+
+CANCELLABLE = (
+    PREAMBLE
+    + """
+class Predictor:
+    async def predict(self, how: str = "await"):
+        print("begun")
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            if how == "cleanup":
+                await asyncio.sleep(0.05)
+                print("cleaned up")
+                raise
+            if how == "swallow":
+                return "anyway"
+            if how == "error":
+                raise ValueError
+            if how == "stubborn":
+                print("no")
+                await asyncio.sleep(600)
+            raise
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("how", "logs"),
+    [("await", ""), ("cleanup", "cleaned up\n"), ("swallow", ""), ("error", "")],
+)
+def test_cancel(tmp_path: Path, how: str, logs: str) -> None:
+    with worker(tmp_path, CANCELLABLE, slots=2) as driver:
+        driver.wait_ready()
+        driver.start("other", slot=1)
+        driver.wait_for_log("begun", slot=1)
+        for number in range(3):
+            driver.start(f"p{number}", how=how)
+            driver.wait_for_log("begun")
+            driver.cancel(f"p{number}")
+            result = driver.result()
+            assert result.end == Cancelled(f"p{number}")
+            assert result.logs == logs
+            driver.wait_idle()
+        driver.cancel(None, slot=1)
+        assert driver.result(1).end == Cancelled("other")
+
+
+def test_a_second_cancel_comes_only_at_the_end_of_the_grace(tmp_path: Path) -> None:
+    with worker(tmp_path, CANCELLABLE, options={"cancel_grace": 0.2}) as driver:
+        driver.wait_ready()
+        driver.start(how="stubborn")
+        driver.wait_for_log("begun")
+        for _ in range(3):
+            driver.cancel()
+        result = driver.result()
+        assert result.logs == "no\n"
+        assert result.end == Cancelled("p1")
+
+
+def test_repeated_cancels_do_not_disturb_the_clean_up(tmp_path: Path) -> None:
+    with worker(tmp_path, CANCELLABLE) as driver:
+        driver.wait_ready()
+        driver.start(how="cleanup")
+        driver.wait_for_log("begun")
+        for _ in range(5):
+            driver.cancel()
+        result = driver.result()
+        assert result.logs == "cleaned up\n"
+        assert result.end == Cancelled("p1")
+
+
+def test_cancel_closes_an_async_generator(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self, swallow: bool):
+        try:
+            number = 0
+            while True:
+                yield number
+                number += 1
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    if not swallow:
+                        raise
+        finally:
+            print("closed")
+"""
+    )
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        for number, swallow in enumerate((False, True)):
+            driver.start(f"p{number}", swallow=swallow)
+            assert driver.slots[0].next() == OutputChunk(0, 0)
+            driver.cancel(f"p{number}")
+            result = driver.result()
+            assert result.end == Cancelled(f"p{number}")
+            assert result.all(LogLine)[-1].data == "closed\n"
+            driver.wait_idle()
+
+
+def test_cancel_before_the_request_and_after_the_end(tmp_path: Path) -> None:
+    with worker(tmp_path, MEETING, slots=2) as driver:
+        driver.wait_ready()
+        driver.cancel("p1")
+        driver.healthcheck("ping_1")
+        driver.predict("x", slot=1)  # the loop has turned
+        driver.start("p1", wait="never")
+        assert driver.result().end == Cancelled("p1")
+        driver.wait_idle()
+        driver.cancel("p1")
+        driver.cancel(None)
+        driver.cancel("unknown")
+        driver.predict("x", slot=1)
+        assert isinstance(driver.predict("p1").end, Done)
+
+
+def test_the_loop_tells_when_it_last_turned(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self) -> str:
+        print("blocking")
+        time.sleep(1.0)
+        return "ok"
+"""
+    )
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        idle = driver.healthcheck("ping_1").loop_idle
+        assert idle is not None
+        driver.start()
+        driver.wait_for_log("blocking")
+        seen = 0.0
+        number = 0
+        while seen < 0.6:
+            number += 1
+            seen = driver.healthcheck(f"ping_b{number}").loop_idle or 0.0
+        assert driver.result().outputs == ["ok"]
+
+
+def test_a_malformed_frame_poisons_one_slot_only(tmp_path: Path) -> None:
+    with worker(tmp_path, MEETING, slots=2) as driver:
+        driver.wait_ready()
+        driver.sockets[1].sendall(b"\xff\xff\xff\xff")
+        (*_, failed) = driver.control.until(SlotFailed)
+        assert failed.slot == driver.slot_id(1)
+        assert driver.predict(say="still here").outputs == ["still here"]
+
+
+def test_training(tmp_path: Path) -> None:
+    model = """
+    class Predictor:
+        async def train(self, n: int) -> str:
+            if n == 0:
+                raise ValueError("zero")
+            return "trained"
+    """
+    with worker(tmp_path, model, is_train=True) as driver:
+        driver.wait_ready()
+        assert driver.predict(n=1).outputs == ["trained"]
+        end = driver.predict("p2", n=0).end
+        assert end.error == "Prediction failed: Async training failed: ValueError: zero"
