@@ -37,6 +37,7 @@ class Allocator:
     def __init__(self, queue: int = 0) -> None:
         self._queue = queue
         self._waiting: deque[Job] = deque()
+        self._accepted = 0
         # Dictionaries for their order: the slot that has been idle longest is taken first.
         self._idle: dict[Inbox, None] = {}
         self._finishing: dict[Inbox, None] = {}
@@ -59,12 +60,20 @@ class Allocator:
         """
         if not self.has_room:
             raise AtCapacity
+        self._accepted += 1
+        job.accepted = self._accepted
         self._waiting.append(job)
         self._hand_over()
 
     def put_back(self, job: Job) -> None:
-        """Let a job that was accepted before go first again. It is never refused."""
-        self._waiting.appendleft(job)
+        """Let a job that was accepted before go first again. It is never refused.
+
+        Of several that were put back, the one that was accepted first goes first.
+        """
+        place = 0
+        while place < len(self._waiting) and self._waiting[place].accepted < job.accepted:
+            place += 1
+        self._waiting.insert(place, job)
         self._hand_over()
 
     def withdraw(self, job: Job) -> bool:

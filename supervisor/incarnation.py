@@ -139,6 +139,8 @@ class Incarnation:
             end = self._summary(worker_end)
             for slot in self._slots.values():
                 slot.abandon(end.prediction_error())
+            if end.cause is Cause.ASKED:
+                self._telemetry.worker_stopped(worker_end.describe())
         return end
 
     async def _set_up(self) -> None:
@@ -198,6 +200,8 @@ class Incarnation:
     def _give_up(self, cause: Cause, detail: str = "") -> None:
         if self._cause is None or self._cause[0].yields_to(cause):
             self._cause = cause, detail
+            if cause is not Cause.ASKED:
+                self._health.ending(IncarnationEnd(cause, detail).reason())
         self._work.cancel()
 
     def _why_ending(self) -> str:

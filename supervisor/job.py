@@ -37,6 +37,8 @@ class Job:
     ) -> None:
         self.prediction = prediction
         self.cancel_requested = False
+        self.accepted = 0
+        """Set by the allocator: a job that was accepted before another has the lower number."""
         self._withdraw = withdraw
         self._notify_over = over
         self._scope: trio.CancelScope | None = None
@@ -53,10 +55,14 @@ class Job:
         if not self.prediction.is_terminal:
             send, receive = trio.open_memory_channel[None](0)
             self._waiters.append(send)
-            with receive:
-                # Nothing is ever sent: the channel closes to say that it is over.
-                async for _ in receive:
-                    pass
+            try:
+                with receive:
+                    # Nothing is ever sent: the channel closes to say that it is over.
+                    async for _ in receive:
+                        pass
+            finally:
+                if send in self._waiters:  # a waiter that was cancelled, and may come again
+                    self._waiters.remove(send)
         return self.prediction.view()
 
     def cancel(self) -> None:

@@ -19,17 +19,14 @@ from protocol.messages import (
     Cancelled,
     Done,
     Failed,
-    FileOutput,
     LogLine,
-    Metric,
-    OutputChunk,
     ProtocolVersion,
 )
 from supervisor.ending import Cause
 from supervisor.job import Job
 from supervisor.message_reader import MessageReader
-from supervisor.outputs import OutputUnreadable, collect_file
 from supervisor.prediction_folder import PredictionFolder
+from supervisor.results import apply_result
 from supervisor.state.slot import SlotPhase, SlotState
 
 if TYPE_CHECKING:
@@ -68,7 +65,7 @@ class SlotTask:
         self._job: Job | None = None
         self._stopping: Job | None = None
         self._folder: PredictionFolder | None = None
-        self._predictions = 0
+        self._folders = 0
 
     # --- for the allocator and the incarnation ------------------------------------------------
 
@@ -132,39 +129,18 @@ class SlotTask:
             return
         if job is None:
             raise UnexpectedMessage(f"{type(message).__name__} on a slot without a prediction")
-        match message:
-            case LogLine():
-                job.prediction.add_log(message.data)
-                self._worker.telemetry.prediction_output(job.prediction.id, message)
-            case Metric():
-                if not job.prediction.add_metric(message):
-                    self._worker.telemetry.metric_ignored(job.prediction.id, message.name)
-            case OutputChunk():
-                self._add_output(job, message.output, self._reader.frame_size)
-            case FileOutput():
-                await self._add_file(job, message)
-            case Done() | Failed() | Cancelled():
-                await self._finish(job, message)
-
-    def _add_output(self, job: Job, value: object, size: int) -> None:
-        doomed = job.prediction.doom
-        if not job.prediction.add_output(value, size) and doomed is None:
-            job.stop_doomed()
-
-    async def _add_file(self, job: Job, message: FileOutput) -> None:
+        if isinstance(message, Done | Failed | Cancelled):
+            await self._finish(job, message)
+            return
         assert self._folder is not None  # noqa: S101 - made before the prediction was sent
-        try:
-            value, size = await collect_file(
-                message,
-                output_dir=self._folder.outputs,
-                anywhere=self._worker.is_foreign,
-                limit=job.prediction.limits.max_output,
-            )
-        except OutputUnreadable as error:
-            job.prediction.doom_with(str(error))
-            job.stop_doomed()
-        else:
-            self._add_output(job, value, size)
+        await apply_result(
+            message,
+            job,
+            size=self._reader.frame_size,
+            output_dir=self._folder.outputs,
+            files_anywhere=self._worker.is_foreign,
+            telemetry=self._worker.telemetry,
+        )
 
     async def _finish(self, job: Job, message: Done | Failed | Cancelled) -> None:
         if message.id != job.prediction.id:
@@ -269,10 +245,11 @@ class SlotTask:
 
     async def _prepare(self, job: Job) -> bytearray | None:
         """Make the prediction's folder and its `predict`. None: it failed, and the job with it."""
-        self._predictions += 1
-        name = f"{self.index}-{self._predictions}"
         try:
-            self._folder = PredictionFolder(self._worker.run_dir, name)
+            if self._folder is None:
+                self._folders += 1
+                name = f"{self.index}-{self._folders}"
+                self._folder = PredictionFolder(self._worker.run_dir, name)
             return encode_slot_request(await self._folder.predict(job.prediction))
         except (OSError, LocalProtocolError) as error:
             job.failed(f"The prediction could not be sent to the worker: {error}")

@@ -88,10 +88,6 @@ class Telemetry:
             source=message.source.value.capitalize(),
         )
 
-    def prediction_started(self, prediction_id: str) -> None:
-        """A prediction was sent to the worker."""
-        self._prediction.debug("Prediction started", prediction_id=prediction_id)
-
     def prediction_ended(self, prediction_id: str, status: str, error: str | None) -> None:
         """A prediction reached its terminal state."""
         self._prediction.info(

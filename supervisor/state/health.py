@@ -18,14 +18,16 @@ class WorkerPhase(Enum):
 
     STARTING = "starting"
     READY = "ready"
+    ENDING = "ending"
     RESTARTING = "restarting"
     SETUP_FAILED = "setup failed"
 
 
 _P = WorkerPhase
 _TRANSITIONS: Final = {
-    _P.STARTING: {_P.READY, _P.RESTARTING, _P.SETUP_FAILED},
-    _P.READY: {_P.RESTARTING},
+    _P.STARTING: {_P.READY, _P.ENDING, _P.RESTARTING, _P.SETUP_FAILED},
+    _P.READY: {_P.ENDING, _P.RESTARTING},
+    _P.ENDING: {_P.RESTARTING, _P.SETUP_FAILED},
     _P.RESTARTING: {_P.STARTING},
     _P.SETUP_FAILED: set(),
 }
@@ -66,6 +68,12 @@ class WorkerHealth:
         self._logs.append(error + "\n")
         self._end_setup(SetupStatus.FAILED)
 
+    def ending(self, reason: str) -> None:
+        """The worker has failed and is being ended, which may take a while. May be said again."""
+        if self.phase is not WorkerPhase.ENDING:
+            self._enter(WorkerPhase.ENDING)
+        self.failure = reason
+
     def failed(self, error: str, *, pause: float) -> None:
         """The worker ended for the reason `error`; the next one starts after `pause` seconds."""
         if self._setup_status is SetupStatus.STARTING:
@@ -82,7 +90,7 @@ class WorkerHealth:
                 return HealthState.READY if slot_is_free else HealthState.BUSY
             case WorkerPhase.SETUP_FAILED:
                 return HealthState.SETUP_FAILED
-            case WorkerPhase.STARTING | WorkerPhase.RESTARTING:
+            case WorkerPhase.STARTING | WorkerPhase.ENDING | WorkerPhase.RESTARTING:
                 return HealthState.STARTING
             case _:
                 assert_never(self.phase)
@@ -98,7 +106,7 @@ class WorkerHealth:
                     "for status.",
                     retry_after=1.0,
                 )
-            case WorkerPhase.RESTARTING:
+            case WorkerPhase.ENDING | WorkerPhase.RESTARTING:
                 return NotReady(
                     f"The worker is being restarted ({self.failure}). Try again shortly.",
                     retry_after=self.retry_after,

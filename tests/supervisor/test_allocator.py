@@ -12,8 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from supervisor.allocator import Allocator
 from supervisor.interface import AtCapacity
 
-JobNumber = int
-"""To the allocator a job is a name: no more of it is used here."""
+
+class JobNumber(int):
+    """To the allocator a job is a name, and the order in which it was accepted."""
+
+    accepted = 0
 
 
 class Slot:
@@ -59,7 +62,7 @@ class AllocatorMachine(RuleBasedStateMachine):
 
     def new_job(self) -> JobNumber:
         self.jobs += 1
-        return self.jobs
+        return JobNumber(self.jobs)
 
     def away(self) -> list[Slot]:
         here = {*self.idle, *self.running, *self.finishing}
@@ -125,7 +128,7 @@ class AllocatorMachine(RuleBasedStateMachine):
         self.finishing.discard(slot)
         job = self.running.pop(slot, None)
         if job is not None and put_back:
-            self.waiting.appendleft(job)
+            self.waiting = deque(sorted([*self.waiting, job]))
             self.expect_hand_over()
             self.allocator.put_back(job)
 
@@ -163,7 +166,7 @@ def test_one_client_after_another_is_never_refused() -> None:
     allocator, slot = Allocator(0), Slot("only")
     slot.available_to(allocator)
     for job in range(100):
-        allocator.submit(job)
+        allocator.submit(JobNumber(job))
         # Answered: the client sends its next request before the slot is idle.
         allocator.finishing(slot)
         assert allocator.has_room
@@ -174,32 +177,39 @@ def test_one_client_after_another_is_never_refused() -> None:
 def test_a_finishing_slot_lets_one_wait_and_no_more() -> None:
     allocator, slot = Allocator(0), Slot("only")
     slot.available_to(allocator)
-    allocator.submit(1)
+    allocator.submit(JobNumber(1))
     with pytest.raises(AtCapacity):
-        allocator.submit(2)
+        allocator.submit(JobNumber(2))
     allocator.finishing(slot)
-    allocator.submit(3)
+    allocator.submit(JobNumber(3))
     with pytest.raises(AtCapacity):
-        allocator.submit(4)
+        allocator.submit(JobNumber(4))
     slot.available_to(allocator)
     assert slot.inbox == [1, 3]
 
 
 def test_a_job_that_is_put_back_goes_first_though_nothing_may_wait() -> None:
-    allocator, slot = Allocator(0), Slot("only")
-    allocator.put_back(2)
-    allocator.put_back(1)
-    slot.available_to(allocator)
-    slot.available_to(allocator)
-    assert slot.inbox == [1, 2]
+    allocator, slots = Allocator(1), [Slot("a"), Slot("b"), Slot("c")]
+    jobs = [JobNumber(number) for number in range(3)]
+    for slot in slots[:2]:
+        slot.available_to(allocator)
+    for job in jobs:
+        allocator.submit(job)
+    # Their worker is gone; whichever slot unwinds first, the older job goes first again.
+    allocator.put_back(jobs[1])
+    allocator.put_back(jobs[0])
+    for slot in slots:
+        slot.inbox.clear()
+        slot.available_to(allocator)
+    assert [slot.inbox for slot in slots] == [[0], [1], [2]]
 
 
 def test_the_slot_that_has_been_idle_longest_is_taken() -> None:
     allocator, slots = Allocator(0), [Slot("a"), Slot("b"), Slot("c")]
     for slot in slots:
         slot.available_to(allocator)
-    allocator.submit(1)
-    allocator.submit(2)
+    allocator.submit(JobNumber(1))
+    allocator.submit(JobNumber(2))
     assert [slot.inbox for slot in slots] == [[1], [2], []]
 
 
@@ -207,7 +217,7 @@ def test_a_slot_that_went_away_gets_nothing() -> None:
     allocator, gone, here = Allocator(1), Slot("gone"), Slot("here")
     gone.available_to(allocator)
     allocator.remove(gone)
-    allocator.submit(1)
+    allocator.submit(JobNumber(1))
     assert gone.inbox == []
     here.available_to(allocator)
     assert here.inbox == [1]
@@ -219,4 +229,4 @@ def test_a_slot_that_went_away_while_finishing_admits_nobody() -> None:
     assert allocator.has_room
     allocator.remove(slot)
     with pytest.raises(AtCapacity):
-        allocator.submit(1)
+        allocator.submit(JobNumber(1))

@@ -143,3 +143,19 @@ def test_setup_logs_are_bounded() -> None:
     assert logs.startswith("line 0\n")
     assert logs.endswith("line 999\n")
     assert len(logs) < 200
+
+
+def test_a_worker_that_is_being_ended_takes_nothing() -> None:
+    health = WorkerHealth(1000)
+    health.ready()
+    health.ending("it is stuck")
+    health.ending("killed by SIGKILL")
+    refusal = health.refusal()
+    assert refusal is not None
+    assert "killed by SIGKILL" in refusal.reason
+    assert refusal.retry_after is not None
+    assert health.state(slot_is_free=True) is HealthState.STARTING
+    health.failed("killed by SIGKILL", pause=0.2)
+    health.spawned()
+    health.ready()
+    assert health.refusal() is None

@@ -1,0 +1,66 @@
+"""What a worker says while a prediction runs, applied to the prediction's state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from protocol.messages import FileOutput, LogLine, Metric, OutputChunk
+from supervisor.outputs import OutputUnreadable, collect_file
+
+if TYPE_CHECKING:
+    from supervisor.job import Job
+    from supervisor.telemetry import Telemetry
+
+__all__ = ["Result", "apply_result"]
+
+Result: TypeAlias = LogLine | Metric | OutputChunk | FileOutput
+
+
+async def apply_result(
+    message: Result,
+    job: Job,
+    *,
+    size: int,
+    output_dir: str,
+    files_anywhere: bool,
+    telemetry: Telemetry,
+) -> None:
+    """Apply one message; a checkpoint only for files. What cannot be kept dooms the prediction.
+
+    Args:
+        message: what the worker said.
+        job: the prediction that it is about.
+        size: bytes of JSON in the message.
+        output_dir: the prediction's own folder for outputs.
+        files_anywhere: whether output files may lie elsewhere.
+        telemetry: is told of the logs, and of metrics that are not allowed.
+    """
+    prediction = job.prediction
+    match message:
+        case LogLine():
+            prediction.add_log(message.data)
+            telemetry.prediction_output(prediction.id, message)
+        case Metric():
+            if not prediction.add_metric(message):
+                telemetry.metric_ignored(prediction.id, message.name)
+        case OutputChunk():
+            _add_output(job, message.output, size)
+        case FileOutput():
+            try:
+                value, size = await collect_file(
+                    message,
+                    output_dir=output_dir,
+                    anywhere=files_anywhere,
+                    limit=prediction.limits.max_output,
+                )
+            except OutputUnreadable as error:
+                prediction.doom_with(str(error))
+                job.stop_doomed()
+            else:
+                _add_output(job, value, size)
+
+
+def _add_output(job: Job, value: Any, size: int) -> None:
+    was_doomed = job.prediction.doom is not None
+    if not job.prediction.add_output(value, size) and not was_doomed:
+        job.stop_doomed()
