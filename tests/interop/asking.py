@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.interop.expectations import Expectation
     from tests.interop.servers import Server
 
-__all__ = ["SlotLost", "ask"]
+__all__ = ["NotServing", "SlotLost", "ask"]
 
 _REFUSAL_LIMIT = 2.0
 """Seconds for which coglet's server is asked again when it answers 409 (P1)."""
@@ -33,6 +33,10 @@ class SlotLost(Exception):
     """
 
 
+class NotServing(Exception):
+    """A server answers that it cannot serve: no quirk of one prediction excuses that."""
+
+
 @frozen
 class Asked:
     """An answer, and what the placeholders of the expectation stand for in it."""
@@ -42,7 +46,9 @@ class Asked:
     name: str = ""
 
     def wrong(self, expectation: Expectation) -> list[str]:
-        """Where it is not as expected."""
+        """Where it is not as expected. Raises `NotServing`."""
+        if self.response.status_code >= 500 and self.response.status_code != expectation.http:
+            raise NotServing(self.response.text)
         if self.response.status_code != expectation.http:
             return [f"HTTP {self.response.status_code}: {self.response.text[:300]}"]
         expected = _filled_in(expectation.answer, {"<id>": self.id, "<name>": self.name})

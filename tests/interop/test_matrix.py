@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.asking import SlotLost, ask
+from tests.interop.asking import NotServing, SlotLost, ask
 from tests.interop.conftest import VERDICT
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def asked_until_answered(serving: Serving, expectation: Expectation, *, attempts
     for _ in range(attempts):
         try:
             return ask(serving.server, expectation)
+        except NotServing as error:
+            log = serving.server.log[-3000:]
+            raise AssertionError(f"{error}\nthe server's log ends with:\n{log}") from error
         except SlotLost as lost:
             wrong = [f"a slot was lost: {lost}"]
             serving.restart()
