@@ -13,7 +13,7 @@ import sys
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
@@ -273,8 +273,6 @@ def _remove(folder: str) -> None:
         # An empty one can be removed even when there are no descriptors left.
         os.rmdir(folder)
     except OSError:
-        shutil.rmtree(folder, onerror=_not_removed)
-
-
-def _not_removed(_function: object, path: str, error: Any) -> None:
-    log.warning("Cannot remove what a worker has left", path=path, error=str(error[1]))
+        shutil.rmtree(folder, ignore_errors=True)
+        if os.path.exists(folder):
+            log.warning("Cannot remove what a worker has left", folder=folder)
