@@ -173,7 +173,8 @@ def test_the_fields_of_classes() -> None:
 
 
 def test_a_pydantic_class() -> None:
-    pydantic = pytest.importorskip("pydantic")
+    import pydantic
+
     model = pydantic.create_model("Model", text=(str, ...), count=(int, 3))
     assert shape_of(model) == Record(
         (RecordField("text", TEXT, required=True), RecordField("count", WHOLE, required=False))
