@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,10 +52,20 @@ class Supervisor:
         }
         self._argv = [sys.executable, killed_supervisor.__file__, worker, suicide]
 
-    async def start(self) -> trio.Process:
-        return await trio.lowlevel.open_process(
+    @asynccontextmanager
+    async def start(self) -> AsyncIterator[trio.Process]:
+        """Run it; it is dead after the context, whatever the test has found."""
+        process = await trio.lowlevel.open_process(
             self._argv, stdout=subprocess.PIPE, env=self._environment
         )
+        assert process.stdout is not None
+        try:
+            async with process.stdout:
+                yield process
+        finally:
+            process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
 
     def survivors(self) -> set[int]:
         """Its living descendants: the worker's have the tag, the guard was told of the folder."""
@@ -88,15 +99,12 @@ async def test_kill_of_the_supervisor_takes_the_worker_and_its_child(
 ) -> None:
     supervisor = Supervisor(worker, "", folder)
     with trio.fail_after(PATIENCE):
-        process = await supervisor.start()
-        assert process.stdout is not None
-        async with process.stdout:
+        async with supervisor.start() as process:
+            assert process.stdout is not None
             pids = await read_pids(process.stdout)
-        assert all(map(runs, pids))
-        # The child may be within its exec, when no environment can be seen.
-        assert supervisor.survivors() > {process.pid, pids[0]}
-        process.kill()
-        await process.wait()
+            assert all(map(runs, pids))
+            # The child may be within its exec, when no environment can be seen.
+            assert supervisor.survivors() > {process.pid, pids[0]}
     with trio.fail_after(GONE_WITHIN):
         await supervisor.all_gone()
     assert not any(map(runs, pids))
@@ -116,9 +124,7 @@ async def test_kill_of_the_supervisor_takes_the_worker_and_its_child(
 async def test_there_is_no_gap(worker: str, suicide: str, folder: str) -> None:
     supervisor = Supervisor(worker, suicide, folder)
     with trio.fail_after(PATIENCE):
-        process = await supervisor.start()
-        assert process.stdout is not None
-        async with process.stdout:
+        async with supervisor.start() as process:
             assert await process.wait() == -signal.SIGKILL
     with trio.fail_after(GONE_WITHIN):
         await supervisor.all_gone()
