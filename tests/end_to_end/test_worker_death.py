@@ -86,6 +86,8 @@ async def test_an_answer_that_was_written_counts_though_its_writer_is_dead() -> 
                 answer = await server.predict()
             assert answer["status"] == "succeeded", (number, answer["error"])
             assert len(answer["output"]) == 2**20
+        with within(20):
+            await server.ready(after=seen)  # the last one before it is gone, not just going
         assert server.zombies() == []
 
 
