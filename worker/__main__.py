@@ -6,6 +6,7 @@ makes our packages invisible to the model. Nothing of ours may be imported later
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import threading
@@ -106,6 +107,7 @@ class Worker:
         sdk.install()
         install_streams(self._router, self._capture.catch_up, self._interrupter.checkpoint)
         self._capture.start()
+        atexit.register(self._flush_logs)  # the first one, so it runs after all of the model's
         os.register_at_fork(after_in_child=self._leave_to_child)
         self._interrupter.install()
         self.control.start(self)
@@ -227,14 +229,13 @@ class Worker:
             self._interrupter.request(None, lambda: False)
 
     def _log_traceback(self, error: BaseException) -> None:
-        self._capture.drain()
+        self._flush_logs()
         self._nobody.write(LogSource.STDERR, error_text.model_traceback(error))
 
     def _flush_logs(self) -> None:
         """Send what was logged so far, before anything that is said of it."""
         self._capture.drain()
-        for source in LogSource:
-            self._nobody.flush(source)
+        self._nobody.flush_all()
 
     def _leave_to_child(self) -> None:
         """In a forked child of the model: nothing of the wire, and no lock of ours, is its own."""

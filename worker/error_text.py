@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import traceback
 from enum import Enum
@@ -37,7 +38,12 @@ BUSY: Final = "The slot is busy with another prediction"
 _TEXT_MAX: Final = 64 * 1024
 """Characters of a model's error that are told; all of it is in the model's logs, if anywhere."""
 
-_OURS: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_BELOW_THE_MODEL: Final = (
+    os.path.dirname(os.path.abspath(__file__)) + os.sep,
+    os.path.dirname(asyncio.__file__) + os.sep,
+    "<frozen importlib",
+)
+"""Where the code lies that calls the model's."""
 
 
 class Stage(Enum):
@@ -129,4 +135,4 @@ def _without_ours(frames: TracebackType | None) -> TracebackType | None:
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith((_OURS, "<frozen importlib"))
+    return filename.startswith(_BELOW_THE_MODEL)

@@ -95,15 +95,20 @@ class LogSink:
         with self._writer.lock:
             self._send(source, self._begun.pop((source, threading.get_ident()), ""))
 
+    def flush_all(self) -> None:
+        """Send every line that was begun, by whatever thread."""
+        with self._writer.lock:
+            begun, self._begun = self._begun, {}
+            for (source, _), text in begun.items():
+                self._send(source, text)
+
     def close(self) -> None:
         """Send all that waits; take nothing more."""
         with self._writer.lock:
             for name, decoder in self._decoders.items():
                 source = LogSource.STDOUT if name == _CAPTURED else LogSource(name)
                 self.write(source, decoder.decode(b"", final=True))
-            for (source, _), begun in self._begun.items():
-                self._send(source, begun)
-            self._begun.clear()
+            self.flush_all()
             self.closed = True
 
     def _decode(self, name: str, data: bytes) -> str:

@@ -131,6 +131,7 @@ async def _outcome(
 ) -> tuple[Any, None] | tuple[None, BaseException]:
     """What comes of `awaitable`. As a value: `SystemExit` in a task would stop the loop."""
     try:
-        return await asyncio.wait_for(awaitable, limit), None
+        async with asyncio.timeout(limit):
+            return await awaitable, None
     except BaseException as error:
         return None, error
