@@ -39,10 +39,15 @@ class Slot:
         self._dialect = dialect
         # Without the flag, a model that restores SIGPIPE would be killed with its supervisor.
         self.writer = FrameWriter(lambda data: connection.send(data, socket.MSG_NOSIGNAL))
-        self.reader = FrameReader(connection.recv)
-        """Blocks."""
+        self._receive_flags = 0
+        self.reader = FrameReader(lambda size: connection.recv(size, self._receive_flags))
+        """Waits, unless `never_wait` was called."""
         self._idle_frame = encode_control_response(Idle(slot))
         self._unknown_types: set[str] = set()
+
+    def never_wait(self) -> None:
+        """Have `reader` raise `BlockingIOError` where it would wait; for event loops."""
+        self._receive_flags = socket.MSG_DONTWAIT
 
     def announce(self) -> None:
         """Say the protocol's version, first of all."""

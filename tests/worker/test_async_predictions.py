@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ from protocol.messages import (
     Cancelled,
     Done,
     Failed,
+    Idle,
     LogLine,
     Metric,
     MetricMode,
@@ -417,6 +420,43 @@ def test_cancel_before_the_request_and_after_the_end(tmp_path: Path) -> None:
         driver.cancel("unknown")
         driver.predict("x", slot=1)
         assert isinstance(driver.predict("p1").end, Done)
+
+
+def test_cancels_around_the_end(tmp_path: Path) -> None:
+    """No cancel ever meets a prediction that it does not mean."""
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "done"
+"""
+    )
+    rng = random.Random(7)
+    clock = threading.Event()
+    pause = 0.001
+    seen = {Done: 0, Cancelled: 0}
+    with worker(tmp_path, model, slots=2) as driver:
+        driver.wait_ready()
+        for number in range(300):
+            driver.start(f"cancelled{number}", seconds=0.001)
+            driver.start(f"other{number}", slot=1, seconds=0.002)
+            clock.wait(pause * rng.uniform(0.5, 1.5))
+            driver.cancel(f"cancelled{number}")
+            end = driver.result().end
+            assert end.id == f"cancelled{number}"
+            assert type(end) in seen, end
+            seen[type(end)] += 1
+            pause *= 1.1 if isinstance(end, Cancelled) else 1 / 1.1
+            driver.control.until(Idle)
+            driver.start(f"neighbour{number}", seconds=0.0)
+            assert isinstance(driver.result().end, Done)
+            assert isinstance(driver.result(1).end, Done)
+            driver.control.until(Idle)
+            driver.control.until(Idle)
+    assert seen[Done] > 20, seen
+    assert seen[Cancelled] > 20, seen
 
 
 def test_the_loop_tells_when_it_last_turned(tmp_path: Path) -> None:

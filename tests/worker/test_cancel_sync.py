@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 
 from protocol.codec import encode_slot_request
 from protocol.messages import Cancel, Cancelled, Done, Failed, Idle, Predict
-from tests.worker.driver import worker
+from tests.worker.driver import DEADLINE, worker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -230,6 +231,29 @@ def test_cancel_in_the_middle_of_a_long_request(tmp_path: Path) -> None:
         driver.healthcheck("ping_1")
         driver.sockets[0].sendall(frame[1_000_000:])
         assert driver.result().end == Cancelled("p1")
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_cancel_of_a_download(tmp_path: Path, kind: str) -> None:
+    model = f"""
+    import pathlib
+    class Predictor:
+        {kind} predict(self, file: pathlib.Path = None):
+            return "ran"
+    """
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        worker(tmp_path, model) as driver,
+    ):
+        server.settimeout(DEADLINE)
+        driver.wait_ready()
+        driver.start(file=f"http://127.0.0.1:{server.getsockname()[1]}/never.bin")
+        connection, _ = server.accept()
+        driver.cancel()
+        assert driver.result().end == Cancelled("p1")
+        driver.wait_idle()
+        assert driver.predict("p2").outputs == ["ran"]
+        connection.close()
 
 
 def test_a_thousand_cancels_around_the_end(tmp_path: Path) -> None:

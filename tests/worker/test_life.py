@@ -391,6 +391,7 @@ def test_last_words_stay_in_the_pipe(tmp_path: Path) -> None:
         def predict(self):
             print("before")
             libc = ctypes.CDLL(None)
+            libc.write(2, b"dying words", 11)
             libc.abort()
     """
     with worker(tmp_path, model) as driver:
@@ -400,6 +401,7 @@ def test_last_words_stay_in_the_pipe(tmp_path: Path) -> None:
             driver.result()
         assert [each.data for each in ended.value.args[0] if type(each) is LogLine] == ["before\n"]
         assert driver.process.wait(30) == -signal.SIGABRT
+        assert driver.last_words() == "dying words"
 
 
 def test_sigint_does_not_disturb_the_worker(tmp_path: Path) -> None:

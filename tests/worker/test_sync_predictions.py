@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -97,8 +99,6 @@ def test_generators_are_streamed(tmp_path: Path) -> None:
             yield "second"
     """
     fifo = tmp_path / "go"
-    import os
-
     os.mkfifo(fifo)
     with worker(tmp_path, model) as driver:
         driver.wait_ready()
@@ -183,8 +183,6 @@ def test_an_output_that_is_no_json(tmp_path: Path) -> None:
 
 
 def test_a_big_output_goes_to_a_spill_file(tmp_path: Path) -> None:
-    with worker(tmp_path, 'def predict(): return "x" * 7_000_000') as driver:
-        driver.process.kill()
     model = """
     class Predictor:
         def predict(self) -> str:
@@ -319,8 +317,6 @@ def test_a_request_on_a_busy_slot_is_refused(tmp_path: Path) -> None:
             open(go).read()
             return "ok"
     """
-    import os
-
     fifo = tmp_path / "go"
     os.mkfifo(fifo)
     with worker(tmp_path, model) as driver:
@@ -364,6 +360,28 @@ def test_a_supervisor_that_closes_a_slot_ends_the_worker(tmp_path: Path) -> None
         driver.wait_ready()
         driver.predict(value=1)
         driver.sockets[0].shutdown(2)
+        assert driver.process.wait(30) == 0
+
+
+def test_a_slot_that_cannot_be_written_is_poisoned(tmp_path: Path) -> None:
+    model = """
+    class Predictor:
+        def predict(self, go: str):
+            print("begun")
+            open(go).read()
+            print("nobody hears this " * 100_000)
+            return "nor this"
+    """
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        driver.start(go=str(fifo))
+        driver.wait_for_log("begun")
+        driver.sockets[0].shutdown(socket.SHUT_RDWR)
+        fifo.write_text("")
+        failed = driver.control.rest()[-1]
+        assert failed == SlotFailed(driver.slot_id(), "Socket write error: [Errno 32] Broken pipe")
         assert driver.process.wait(30) == 0
 
 

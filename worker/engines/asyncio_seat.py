@@ -66,6 +66,7 @@ class Seat:
 
     def open(self) -> None:
         """Begin to read requests."""
+        self._slot.never_wait()
         self._loop.add_reader(self._slot.connection, self._read)
 
     def close(self) -> None:
@@ -103,6 +104,8 @@ class Seat:
                 self._cancels.reading(request=False)
                 if predict is not None:
                     self._begin(predict)
+        except BlockingIOError:
+            return  # `cancel` has read it, after the loop had noticed it
         except (RemoteProtocolError, OSError) as error:
             self._closed = True
             self._slot.poison(str(error))
