@@ -63,6 +63,7 @@ def test_cancel_interrupts(tmp_path: Path, name: str) -> None:
 def test_clean_up_runs_undisturbed(tmp_path: Path) -> None:
     statement = """
         try:
+            print("inside")
             time.sleep(600)
         finally:
             end = time.monotonic() + 0.4
@@ -73,7 +74,7 @@ def test_clean_up_runs_undisturbed(tmp_path: Path) -> None:
     with worker(tmp_path, MODEL.replace("{statement}", statement)) as driver:
         driver.wait_ready()
         driver.start()
-        driver.wait_for_log("begun")
+        driver.wait_for_log("inside")
         driver.cancel()
         result = driver.result()
         assert result.logs == "cleaned up\n"
@@ -83,6 +84,7 @@ def test_clean_up_runs_undisturbed(tmp_path: Path) -> None:
 def test_swallowing_it_does_not_make_it_a_success(tmp_path: Path) -> None:
     statement = """
         try:
+            print("inside")
             time.sleep(600)
         except BaseException as error:
             print(type(error).__module__, type(error).__qualname__)
@@ -91,7 +93,7 @@ def test_swallowing_it_does_not_make_it_a_success(tmp_path: Path) -> None:
     with worker(tmp_path, MODEL.replace("{statement}", statement)) as driver:
         driver.wait_ready()
         driver.start()
-        driver.wait_for_log("begun")
+        driver.wait_for_log("inside")
         driver.cancel()
         result = driver.result()
         assert result.end == Cancelled("p1")
