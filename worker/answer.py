@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,6 +62,12 @@ class Answer:
         self.sink = LogSink(slot.writer, slot.log_frame)
         self.stage = stage
         self.is_stream = False
+
+    @property
+    def folder(self) -> str | None:
+        """The prediction's own folder, which the supervisor removes; None if it is not usable."""
+        folder = os.path.dirname(self._predict.output_dir.rstrip(os.sep))
+        return folder if os.access(folder, os.W_OK | os.X_OK) else None
 
     def raw_input(self) -> Any:
         """The input of the request, from its frame or its spill file.

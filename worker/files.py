@@ -55,10 +55,15 @@ class InputFiles:
 
     A file is begun by `path` or `stream`, which answer how to wait for it; so all downloads of a
     prediction run at once.
+
+    Args:
+        options: what the operator allows.
+        parent: where the folder for the files is made; None: where temporary files lie.
     """
 
-    def __init__(self, options: InputOptions) -> None:
+    def __init__(self, options: InputOptions, parent: str | None = None) -> None:
         self.options = options
+        self._parent = parent
         self._folder: str | None = None
         self._count = 0
         self._streams: list[IO[Any]] = []
@@ -138,7 +143,7 @@ class InputFiles:
     def _new_path(self, name: str) -> str:
         """The path for a new file called `name`, in a folder of its own."""
         if self._folder is None:
-            self._folder = tempfile.mkdtemp(prefix="coglet-input-")
+            self._folder = tempfile.mkdtemp(prefix="files-", dir=self._parent)
         folder = os.path.join(self._folder, str(self._count))
         self._count += 1
         os.mkdir(folder, 0o700)

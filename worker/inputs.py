@@ -22,13 +22,14 @@ _STRICT: Final = InputOptions()
 
 @contextmanager
 def prepared_inputs(
-    signature: Signature, raw: Any, options: InputOptions = _STRICT
+    signature: Signature, raw: Any, options: InputOptions = _STRICT, *, folder: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """The keyword arguments for a call with the input `raw`.
 
     Files, secrets and enumerations become what the annotations ask for, in defaults too. Names that
     the function does not have are passed on, for the call to refuse. Downloads block, so an event
-    loop enters this in a thread. What was fetched is removed at the end, however that comes.
+    loop enters this in a thread. What was fetched is removed at the end, however that comes; it lies
+    in `folder` (None: where temporary files do), which its owner removes if this process is killed.
 
     Raises:
         InputFailure: the input is no JSON object, or a file of it cannot be had.
@@ -36,7 +37,7 @@ def prepared_inputs(
     if not isinstance(raw, dict):
         raise InputFailure("Input must be a JSON object")
     values = dict(raw)
-    files = InputFiles(options)
+    files = InputFiles(options, folder)
     try:
         plans: dict[str, Plan] = {}
         for field in signature.fields:

@@ -370,3 +370,12 @@ def test_open_files_are_closed_at_the_end(tmp_path: Path) -> None:
         stream = arguments["a"]
         assert not stream.closed
     assert stream.closed
+
+
+def test_files_lie_where_the_supervisor_clears_up(tmp_path: Path) -> None:
+    with prepared_inputs(
+        signature(a=Path), {"a": "data:text/plain,hello"}, folder=str(tmp_path)
+    ) as arguments:
+        assert arguments["a"].is_relative_to(tmp_path)
+        assert arguments["a"].read_text() == "hello"
+    assert list(tmp_path.iterdir()) == []

@@ -174,7 +174,9 @@ class Seat:
             raise
 
     def _opened(self, answer: Answer) -> Opened:
-        inputs = prepared_inputs(self._predictor.signature, answer.raw_input())
+        inputs = prepared_inputs(
+            self._predictor.signature, answer.raw_input(), folder=answer.folder
+        )
         return inputs, inputs.__enter__()
 
     async def _call(self, arguments: dict[str, Any], answer: Answer) -> None:

@@ -126,7 +126,9 @@ class MainThreadEngine:
     def _run(self, predict: Predict, answer: Answer) -> Outcome:
         """Run the model; whatever it raises becomes a value here."""
         try:
-            inputs = prepared_inputs(self._predictor.signature, answer.raw_input())
+            inputs = prepared_inputs(
+                self._predictor.signature, answer.raw_input(), folder=answer.folder
+            )
             arguments = self._interrupter.call(inputs.__enter__)
             try:
                 with active_scope(answer.metric, predict.context, process_wide=True):
