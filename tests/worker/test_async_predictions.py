@@ -418,7 +418,8 @@ def test_cancel_before_the_request_and_after_the_end(tmp_path: Path) -> None:
         driver.cancel("p1")
         driver.cancel(None)
         driver.cancel("unknown")
-        driver.predict("x", slot=1)
+        driver.healthcheck("ping_2")  # the control thread has read them
+        driver.predict("x", slot=1)  # and so has the loop
         assert isinstance(driver.predict("p1").end, Done)
 
 
