@@ -28,8 +28,8 @@ def prepared_inputs(
 
     Files, secrets and enumerations become what the annotations ask for, in defaults too. Names that
     the function does not have are passed on, for the call to refuse. Downloads block, so an event
-    loop enters this in a thread. What was fetched is removed at the end, however that comes; it lies
-    in `folder` (None: where temporary files do), which its owner removes if this process is killed.
+    loop enters this in a thread. What was fetched is removed at the end, however that comes; it
+    lies in `folder` (None: where temporary files do), whose owner removes it if we are killed.
 
     Raises:
         InputFailure: the input is no JSON object, or a file of it cannot be had.
