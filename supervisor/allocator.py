@@ -48,6 +48,11 @@ class Allocator:
         return len(self._waiting)
 
     @property
+    def has_free_slot(self) -> bool:
+        """Whether a job that came now would not have to wait for another one's end."""
+        return bool(self._idle) or len(self._waiting) < len(self._finishing)
+
+    @property
     def has_room(self) -> bool:
         """Whether `submit` would accept a job now."""
         return bool(self._idle) or len(self._waiting) < self._queue + len(self._finishing)

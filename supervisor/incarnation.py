@@ -151,7 +151,8 @@ class Incarnation:
             ready = await self._ready_in.receive()
         if scope.cancelled_caught:
             self._give_up(Cause.SETUP_TIMEOUT, f"not ready after {timeout:g} s (--setup-timeout)")
-            await trio.lowlevel.checkpoint_if_cancelled()
+        # What follows `ready` in the same chunk may have ended this worker already.
+        await trio.lowlevel.checkpoint_if_cancelled()
         self.schema = ModelSchema(ready.schema, is_train=self._config.is_train)
         context = WorkerContext(
             allocator=self._allocator,

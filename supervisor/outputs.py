@@ -82,7 +82,10 @@ def _read(path: str, limit: int) -> bytes:
                 raise OutputUnreadable(
                     f"Output file {path!r} is larger than {limit} bytes (--max-output)"
                 )
-            return file.read()
+            data = file.read(status.st_size + 1)
+            if len(data) > status.st_size:  # it grew meanwhile, or is one of those in /proc
+                raise OutputUnreadable(f"Output file {path!r} changed while it was read")
+            return data
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 

@@ -92,12 +92,10 @@ class _Program:
     ) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
-            requested = False
             async for number in signals:
                 if number == signal.SIGTERM and self._config.await_explicit_shutdown:
                     self._telemetry.signal_ignored("SIGTERM")
-                elif requested:
+                elif self._service.shutdown_was_requested:
                     self._patience.cancel()
                 else:
-                    requested = True
                     self._service.request_shutdown()

@@ -50,6 +50,8 @@ class PredictionService:
         self._telemetry = telemetry
         self._in_flight: dict[str, Job] = {}
         self._refusing = False
+        self.shutdown_was_requested = False
+        """Whether somebody has asked for the end: who asks again is in a hurry."""
         self._shutdown_to, self._shutdown = trio.open_memory_channel[None](1)
 
     def submit(self, request: PredictionRequest) -> Job:
@@ -79,8 +81,8 @@ class PredictionService:
 
     def health(self) -> HealthReport:
         """The health as it is known. Never waits."""
-        takes_more = self._allocator.has_room and not self._refusing
-        state = self._health.state(slot_is_free=takes_more)
+        is_free = self._allocator.has_free_slot and not self._refusing
+        state = self._health.state(slot_is_free=is_free)
         return HealthReport(state, self._health.setup_report())
 
     async def check_health(self) -> HealthReport:
@@ -102,10 +104,9 @@ class PredictionService:
 
     def request_shutdown(self) -> None:
         """Begin the orderly end of the whole program, as SIGTERM does."""
-        try:
+        if not self.shutdown_was_requested:
+            self.shutdown_was_requested = True
             self._shutdown_to.send_nowait(None)
-        except trio.WouldBlock:
-            return  # it was requested before
 
     async def shutdown_requested(self) -> None:
         """Wait until somebody asks for the end."""

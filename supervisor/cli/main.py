@@ -95,6 +95,8 @@ def _serve(**given: Any) -> int:
 
     configure_logging(config)
     log = structlog.get_logger("supervisor.cli")
+    if config.upload_url is not None:
+        log.warning("--upload-url has no effect yet: output files are answered as data URLs")
     for notice in resolved.notices:
         log.warning(notice)
     code = 0

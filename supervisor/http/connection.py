@@ -166,9 +166,12 @@ class _Tracked:
         # With the last event Hypercorn may close the connection, and Quart cancels what sends it
         # at the same moment: the close would not happen. The stream bounds how long it takes.
         with trio.CancelScope(shield=True):
-            self._client.hold()
+            # Not with HTTP/2, where several requests share the connection.
+            if self._http1:
+                self._client.hold()
             await self._send(event)
-            await self._client.release()
+            if self._http1:
+                await self._client.release()
 
     def _headers(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """With `connection: close` in a drain; HTTP/2 has no such header."""

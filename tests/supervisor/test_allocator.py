@@ -230,3 +230,13 @@ def test_a_slot_that_went_away_while_finishing_admits_nobody() -> None:
     allocator.remove(slot)
     with pytest.raises(AtCapacity):
         allocator.submit(JobNumber(1))
+
+
+def test_room_to_wait_is_no_free_slot() -> None:
+    allocator, slot = Allocator(3), Slot("only")
+    slot.available_to(allocator)
+    assert allocator.has_free_slot
+    allocator.submit(JobNumber(1))
+    assert (allocator.has_free_slot, allocator.has_room) == (False, True)
+    allocator.finishing(slot)
+    assert allocator.has_free_slot

@@ -224,3 +224,9 @@ async def test_a_spill_file_larger_than_the_limit_is_not_read(folder: Path) -> N
         file.truncate(10**12)
     with pytest.raises(OutputUnreadable, match=r"larger than 1000 bytes \(--max-output\)"):
         await spilled(path, folder, limit=1000)
+
+
+async def test_a_file_without_a_size_is_not_read(tmp_path: Path) -> None:
+    message = FileOutput("/proc/self/environ", FileKind.FILE)
+    with pytest.raises(OutputUnreadable, match="changed while it was read"):
+        await collect_file(message, output_dir=str(tmp_path), anywhere=True, limit=10**6)

@@ -172,24 +172,27 @@ def test_the_model_may_raise_it_itself(tmp_path: Path) -> None:
 
 def test_a_model_that_replaces_the_handler_is_not_killed(tmp_path: Path) -> None:
     model = """
-    import signal
+    import os, signal
     class Predictor:
         def predict(self, go: str) -> str:
             for number in range(signal.SIGRTMIN, signal.SIGRTMAX + 1):
                 signal.signal(number, signal.SIG_DFL)
             print("begun")
-            return open(go).read()
+            return os.read(os.open(go, os.O_RDONLY), 4).decode()
     """
     fifo = tmp_path / "go"
     os.mkfifo(fifo)
+    # Both ends: the cancel may meet the print, and then nobody ever opens the other one.
+    held = os.open(fifo, os.O_RDWR)
     with worker(tmp_path, model) as driver:
         driver.wait_ready()
         driver.start(go=str(fifo))
         driver.wait_for_log("begun")
         driver.cancel()
         driver.healthcheck("ping_1")  # the control thread has handled the cancel
-        fifo.write_text("done")
+        os.write(held, b"done")
         assert driver.result().end == Cancelled("p1")
+    os.close(held)
 
 
 def test_cancel_before_the_request(tmp_path: Path) -> None:
