@@ -8,7 +8,6 @@ same way. The values of secret variables are struck out wherever they would appe
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from attrs import frozen
+
+from supervisor.stderr import StderrWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
@@ -65,6 +66,9 @@ def configure_logging(config: Config) -> None:
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 
 
+_stderr: Final = StderrWriter()
+
+
 class _StderrLogger:
     """Writes finished lines. A reader of stderr that has gone does not end the program."""
 
@@ -73,10 +77,7 @@ class _StderrLogger:
 
     def msg(self, line: str) -> None:
         """Write one line."""
-        data = (line + "\n").encode("utf-8", "backslashreplace")
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.buffer.write(data)
-            sys.stderr.buffer.flush()
+        _stderr.write((line + "\n").encode("utf-8", "backslashreplace"))
 
     debug = info = warning = error = critical = exception = log = msg
 
