@@ -196,7 +196,7 @@ OPTIONS: Final = (
         "logs",
         "log_format",
         values.LOG_FORMAT,
-        "JSON lines, or text for people. Both go to stderr.",
+        "json lines, or console: text for people. Both go to stderr.",
         coglets=(LOG_FORMAT,),
     ),
     Option(
