@@ -24,6 +24,7 @@ class Cause(Enum):
     STUCK = "is stuck"
     POISONED = "lost all its slots"
     FATAL = "reported a fatal error"
+    FOLDER_LOST = "lost its run folder"
 
     def yields_to(self, later: Cause) -> bool:
         """Whether `later`, though noticed second, is why this happened.

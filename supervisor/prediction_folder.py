@@ -21,7 +21,11 @@ from protocol.spill import input_folder, write_spill
 if TYPE_CHECKING:
     from supervisor.state.prediction import Prediction
 
-__all__ = ["PredictionFolder"]
+__all__ = ["PredictionFolder", "RunFolderLost"]
+
+
+class RunFolderLost(FileNotFoundError):
+    """The worker's own folder is gone, and nothing can be sent to that worker any more."""
 
 
 class PredictionFolder:
@@ -32,13 +36,17 @@ class PredictionFolder:
         name: unique in it. Never anything that a client chose.
 
     Raises:
+        RunFolderLost: `run_dir` is not there.
         OSError: it could not be made.
     """
 
     def __init__(self, run_dir: str, name: str) -> None:
         self._path = os.path.join(run_dir, name)
         self.outputs = os.path.join(self._path, "outputs")
-        os.mkdir(self._path, 0o700)
+        try:
+            os.mkdir(self._path, 0o700)
+        except FileNotFoundError as error:
+            raise RunFolderLost(*error.args) from error
         os.mkdir(self.outputs, 0o700)
 
     async def predict(self, prediction: Prediction) -> Predict:

@@ -25,7 +25,7 @@ from protocol.messages import (
 from supervisor.ending import Cause
 from supervisor.job import Job
 from supervisor.message_reader import MessageReader
-from supervisor.prediction_folder import PredictionFolder
+from supervisor.prediction_folder import PredictionFolder, RunFolderLost
 from supervisor.results import apply_result
 from supervisor.state.slot import SlotPhase, SlotState
 
@@ -251,6 +251,11 @@ class SlotTask:
                 name = f"{self.index}-{self._folders}"
                 self._folder = PredictionFolder(self._worker.run_dir, name)
             return encode_slot_request(await self._folder.predict(job.prediction))
+        except RunFolderLost:
+            # Somebody has cleared the temporary folder; only a new worker gets a new one.
+            self._give_back(job)
+            self._worker.give_up(Cause.FOLDER_LOST, self._worker.run_dir)
+            return None
         except (OSError, LocalProtocolError) as error:
             job.failed(f"The prediction could not be sent to the worker: {error}")
             self._ended(job)

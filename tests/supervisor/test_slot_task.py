@@ -316,9 +316,22 @@ async def test_a_prediction_that_ends_while_it_is_being_sent(
         assert life.allocator.waiting == 0
 
 
-@pytest.mark.parametrize("broken", ["value", "folder"])
+async def test_a_worker_whose_run_folder_is_gone_is_replaced(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    worker = FakeWorker(run_dir)
+    async with living(worker) as life:
+        await worker.set_up()
+        run_dir.rmdir()
+        job = life.submit()
+        assert (await life.end()).reason() == f"it lost its run folder: {run_dir}"
+        assert life.allocator.withdraw_all() == [job]
+
+
 async def test_what_cannot_be_sent_fails_and_leaves_the_slot_as_it_was(
-    autojump_clock: MockClock, tmp_path: Path, broken: str
+    autojump_clock: MockClock, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
     run_dir.mkdir()
@@ -326,13 +339,10 @@ async def test_what_cannot_be_sent_fails_and_leaves_the_slot_as_it_was(
     with capture_logs() as logs:
         async with living(worker) as life:
             await worker.set_up()
-            if broken == "folder":
-                run_dir.rmdir()
-            job = life.submit(input={"x": object() if broken == "value" else 1})
+            job = life.submit(input={"x": object()})
             view = await ending(job)
             assert view.status is S.FAILED
             assert view.error.startswith("The prediction could not be sent to the worker: ")
-            run_dir.mkdir(exist_ok=True)
             assert [name for *_, files in os.walk(run_dir) for name in files] == []
             life.submit("p2")
             assert (await worker.slots[0].receive()).id == "p2"
