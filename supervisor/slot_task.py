@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SlotTask"]
 
+_FITS_IN_SOCKET: Final = 64 * 1024
+"""Bytes that the empty buffer of an idle slot's socket surely takes at once."""
+
 _FOREIGN_CANCEL_INTERVAL: Final = 0.2
 """Seconds. A foreign worker ignores a cancel that comes before it has read `predict`."""
 
@@ -280,6 +283,8 @@ class SlotTask:
         self._job = job
         self.state.predict()
         job.prediction.start(trio.current_time())
+        if len(frame) > _FITS_IN_SOCKET:
+            return await self._write_big(job, frame)
         # Half a frame would be the end of the socket, so a cancellation waits for the rest.
         with trio.CancelScope(shield=True):
             try:
@@ -294,6 +299,32 @@ class SlotTask:
                 return False
         job.prediction.sent()
         return True
+
+    async def _write_big(self, job: Job, frame: bytearray) -> bool:
+        """As `_write`, of what does not fit in the socket's buffer: it is written as it is read.
+
+        An event loop that is busy with a neighbour may read late, and nothing is wrong with that.
+        Only a cancellation sets a limit: then the rest has `cancel_grace`.
+        """
+        problem: tuple[Cause, str] | None = None
+        sending = trio.CancelScope(shield=True)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_limit_once_cancelled, sending, self._worker.times.cancel_grace)
+                with sending:
+                    try:
+                        await self.stream.send_all(memoryview(frame))
+                    except trio.BrokenResourceError:
+                        problem = Cause.CHANNEL_CLOSED, f"slot {self.index}"
+                nursery.cancel_scope.cancel()
+        finally:
+            if sending.cancelled_caught:
+                problem = Cause.STUCK, f"slot {self.index} does not read"
+            if problem is None:
+                job.prediction.sent()
+            else:
+                self._not_sent(job, *problem)
+        return problem is None
 
     def _not_sent(self, job: Job, cause: Cause, detail: str) -> None:
         # Meanwhile the slot may have been poisoned, or a lying worker have ended the prediction.
@@ -343,3 +374,10 @@ class SlotTask:
             self._worker.give_up(
                 Cause.STUCK, f"slot {self.index} was not idle {grace:g} s after its prediction"
             )
+
+
+async def _limit_once_cancelled(scope: trio.CancelScope, grace: float) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        scope.deadline = trio.current_time() + grace

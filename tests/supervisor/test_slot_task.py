@@ -697,3 +697,44 @@ async def test_a_file_that_cannot_be_had_fails_its_prediction_and_nothing_else(
         life.submit("p2")
         assert (await worker.slots[0].receive()).id == "p2"
         worker.die(EXITED)
+
+
+BIG = {"x": "y" * 100_000}
+
+
+async def test_a_big_input_may_be_read_late(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        worker.slots[0].delay_writes(100)  # its loop is busy with a neighbour's prediction
+        job = life.submit(input=BIG)
+        assert isinstance(await worker.slots[0].receive(), m.Predict)
+        await worker.slots[0].say(m.Done("p1", 0.1))
+        assert (await ending(job)).status is S.SUCCEEDED
+
+
+async def test_a_big_input_that_is_never_read(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        worker.slots[0].block_writes()
+        job = life.submit(input=BIG)
+        await trio.sleep(1000)
+        assert job.view().status is S.PROCESSING
+        job.cancel()
+        assert (await ending(job)).status is S.CANCELED
+        assert (await life.end()).reason() == "it is stuck: slot 0 does not read"
+
+
+async def test_a_big_input_when_the_worker_has_to_end(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        worker.slots[0].block_writes()
+        job = life.submit(input=BIG)
+        await wait_all_tasks_blocked()
+        await worker.say(m.Fatal("no memory"))
+        assert (await life.end()).reason() == "no memory"
+        assert life.allocator.withdraw_all() == [job]
