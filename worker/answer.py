@@ -64,10 +64,9 @@ class Answer:
         self.is_stream = False
 
     @property
-    def folder(self) -> str | None:
-        """The prediction's own folder, which the supervisor removes; None if it is not usable."""
-        folder = os.path.dirname(self._predict.output_dir.rstrip(os.sep))
-        return folder if os.access(folder, os.W_OK | os.X_OK) else None
+    def folder(self) -> str:
+        """The prediction's own folder, which the supervisor removes."""
+        return os.path.dirname(self._predict.output_dir.rstrip(os.sep))
 
     def raw_input(self) -> Any:
         """The input of the request, from its frame or its spill file.

@@ -26,7 +26,6 @@ __all__ = [
     "prediction_failed",
     "returned_false",
     "setup_failed",
-    "spill_failed",
     "write_failed",
 ]
 
@@ -110,11 +109,6 @@ def returned_false() -> str:
 def healthcheck_timed_out(limit: float) -> str:
     """What a healthcheck comes to that takes more than `limit` seconds."""
     return f"Healthcheck failed: user-defined healthcheck timed out after {limit} seconds"
-
-
-def spill_failed(error: OSError) -> str:
-    """Why a slot is poisoned that could not write an output to a file."""
-    return f"Output spill error: {error}"
 
 
 def write_failed(error: BaseException) -> str:

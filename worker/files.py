@@ -143,7 +143,9 @@ class InputFiles:
     def _new_path(self, name: str) -> str:
         """The path for a new file called `name`, in a folder of its own."""
         if self._folder is None:
-            self._folder = tempfile.mkdtemp(prefix="files-", dir=self._parent)
+            # Asked only now: most predictions have no files.
+            usable = self._parent is not None and os.access(self._parent, os.W_OK | os.X_OK)
+            self._folder = tempfile.mkdtemp(prefix="files-", dir=self._parent if usable else None)
         folder = os.path.join(self._folder, str(self._count))
         self._count += 1
         os.mkdir(folder, 0o700)
