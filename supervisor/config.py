@@ -28,7 +28,9 @@ class Times:
     term_grace: float = 2.0
     """SIGTERM to the worker → exit."""
     kill_wait: float = 2.0
-    """SIGKILL → reaped."""
+    """SIGKILL → the worker is dead."""
+    orphan_wait: float = 1.0
+    """The worker is dead → so are its descendants, and it is reaped."""
     last_read: float = 1.0
     """Reaped → what is left in pipe and sockets has been read."""
     last_answers: float = 1.0
@@ -59,7 +61,10 @@ class Times:
 
     @property
     def worst_case_stop(self) -> float:
-        """Seconds from SIGTERM to the end of the program when everything takes its longest."""
+        """Seconds from SIGTERM to the end of the program when everything takes its longest.
+
+        Without the removal of files that predictions have left, which nothing bounds.
+        """
         return (
             self.drain_delay
             + self.grace
@@ -67,6 +72,7 @@ class Times:
             + self.shutdown_grace
             + self.term_grace
             + self.kill_wait
+            + self.orphan_wait
             + self.last_read
             + self.last_answers
         )

@@ -42,7 +42,7 @@ async def open_worker(config: Config) -> AsyncGenerator[WorkerLink]:
     """Start a worker with all that it needs, and a guard beside it.
 
     When the context is left, the worker and every descendant of it are killed if they still run.
-    That takes no longer than twice `kill_wait`, and is not cut short by a cancellation.
+    That takes no longer than `kill_wait` and `orphan_wait`, and is not cut short by a cancellation.
 
     Raises:
         SpawnError: no interpreter, no descriptors, no space ...; nothing is left.
@@ -204,13 +204,8 @@ class SpawnedWorker:
 
     async def _bury(self) -> None:
         self._kill_group()
-        try:
-            with trio.move_on_after(self._times.kill_wait):
-                await self._family.end()
-        except OSError as error:
-            # It looks at /proc and may find no free descriptor; the worker's end is told anyway.
-            log.warning("Cannot look for what the worker has left running", error=str(error))
-        with trio.move_on_after(self._times.last_read):
+        with trio.move_on_after(self._times.orphan_wait):
+            await self._end_orphans()
             await self._drained.wait()
         self._draining.cancel()
         # The guard goes first: as long as it lives, the worker's number must not be used again.
@@ -224,6 +219,13 @@ class SpawnedWorker:
         )
         self._gone.set()
 
+    async def _end_orphans(self) -> None:
+        try:
+            await self._family.end()
+        except OSError as error:
+            # It looks at /proc and may find no free descriptor; the worker's end is told anyway.
+            log.warning("Cannot look for what the worker has left running", error=str(error))
+
     async def _drain(self) -> None:
         # Shielded: a worker that is being ended must not block in its last writes.
         with self._draining:
@@ -232,7 +234,8 @@ class SpawnedWorker:
 
     async def kill_and_close(self) -> None:
         """Kill what is left, and close the control channel. Not cancellable, and bounded."""
-        with trio.move_on_after(2 * self._times.kill_wait, shield=True):
+        limit = self._times.kill_wait + self._times.orphan_wait
+        with trio.move_on_after(limit, shield=True):
             if not self._dead.is_set():
                 self._forced = True
                 self._kill_group()

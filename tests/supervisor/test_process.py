@@ -227,7 +227,7 @@ async def test_end_shows_on_the_process_not_on_its_pipes() -> None:
         os._exit(7)
     """
     with trio.fail_after(PATIENCE):
-        async with open_worker(foreign(code, Times(last_read=0.01))) as link:
+        async with open_worker(foreign(code, Times(orphan_wait=0.5))) as link:
             (child,) = await read_pids(link.control)
             await link.control.send_all(b"\n")
             end = await link.ended()
@@ -452,7 +452,7 @@ async def test_last_words_do_not_wait_for_who_keeps_the_pipe_open() -> None:
         os._exit(6)
     """
     with trio.fail_after(PATIENCE), capture_logs():
-        async with open_worker(foreign(code, Times(last_read=0.05))) as link:
+        async with open_worker(foreign(code, Times(orphan_wait=0.5))) as link:
             (child,) = await read_pids(link.control)
             end = await link.ended()
             os.kill(child, signal.SIGKILL)
