@@ -24,3 +24,7 @@ SOCKET_PATH_MAX: Final = 107
 
 PROTOCOL_VERSION: Final = 1
 """What a worker of 0.20 and later announces on each slot (section 2)."""
+
+CAPTURE_PIPE: Final = 1024 * 1024
+"""Bytes that the pipe behind the worker's fd 1 and 2 holds, if the system allows it: as much as
+Linux lets an unprivileged process ask for (`/proc/sys/fs/pipe-max-size`). Ours."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
+import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
+
+from protocol.limits import CAPTURE_PIPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,13 +24,15 @@ LAST_WORDS_MAX: Final = 64 * 1024
 
 _CHUNK: Final = 64 * 1024
 _REST_MAX: Final = 4 * 1024 * 1024
-"""Bytes that are read after the worker's death; more than a pipe holds (1 MiB unless privileged).
+"""Bytes that are read after the worker's death; more than a pipe holds.
 
 A descendant that lives on and writes without end is not read for ever."""
 
 
 class CapturePipe:
-    """A pipe, both ends close-on-exec. Our own worker reads it as long as it lives: we do not.
+    """A pipe, both ends close-on-exec. Our own worker reads it as long as it lives and can.
+
+    The read end never blocks: what one of the two readers sees, the other may take.
 
     Raises:
         OSError: no descriptors left.
@@ -33,6 +40,9 @@ class CapturePipe:
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        with suppress(OSError):  # the user has no more of that memory: a smaller one will do
+            fcntl.fcntl(self._read_end, fcntl.F_SETPIPE_SZ, CAPTURE_PIPE)
         self._open = {self._read_end, self._write_end}
         self._tail = b""
 
@@ -78,13 +88,8 @@ class CapturePipe:
         Args:
             on_line: gets each line without its end; a line longer than 64 kB comes in pieces.
         """
-        os.set_blocking(self._read_end, False)
         line = b""
-        while True:
-            await trio.lowlevel.wait_readable(self._read_end)
-            chunk = os.read(self._read_end, _CHUNK)
-            if not chunk:
-                break
+        while chunk := await self.read():
             self._keep(chunk)
             *lines, line = (line + chunk).split(b"\n")
             if len(line) >= _CHUNK:
@@ -95,12 +100,28 @@ class CapturePipe:
         if line:
             on_line(line.decode("utf-8", "replace"))
 
+    async def read(self) -> bytes:
+        """Wait for what the worker writes, and take it; at most 64 kB, empty at the end-of-file."""
+        while True:
+            await trio.lowlevel.wait_readable(self._read_end)
+            with suppress(BlockingIOError):
+                return os.read(self._read_end, _CHUNK)
+
+    def is_nearly_full(self) -> bool:
+        """Whether so much waits to be read that a writer may be stuck.
+
+        A pipe is full when its pages are, and half of each may be empty: what is written in pieces
+        of a little more than half a page gets a page each.
+        """
+        waiting = fcntl.ioctl(self._read_end, termios.FIONREAD, bytes(4))
+        capacity = fcntl.fcntl(self._read_end, fcntl.F_GETPIPE_SZ)
+        return int.from_bytes(waiting, sys.byteorder) >= capacity // 4
+
     def last_words(self) -> str:
         """The last 64 kB of what nobody, or `drain`, has read. Only when the worker is dead.
 
         Never blocks: a descendant of the worker may live on and keep the pipe open.
         """
-        os.set_blocking(self._read_end, False)
         rest = _REST_MAX
         with suppress(BlockingIOError):
             while rest > 0 and (chunk := os.read(self._read_end, _CHUNK)):

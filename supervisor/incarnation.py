@@ -26,6 +26,7 @@ from supervisor.healthcheck import HealthcheckCalls
 from supervisor.message_reader import discard
 from supervisor.model_schema import ModelSchema
 from supervisor.process import SpawnError, WorkerEnded
+from supervisor.relief import Relief
 from supervisor.slot_task import SlotTask
 from supervisor.telemetry import Telemetry
 
@@ -122,6 +123,7 @@ class Incarnation:
         self._healthchecks = HealthcheckCalls(
             self._control.send, self._config.times.healthcheck_timeout
         )
+        self._relief = Relief(link, self._control.send, self._on_output)
         try:
             async with trio.open_nursery() as self._nursery:
                 try:
@@ -236,7 +238,10 @@ class Incarnation:
             await task()
 
     async def _watch_process(self) -> None:
-        await self._link.ended()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._relief.watch)
+            await self._link.ended()
+            nursery.cancel_scope.cancel()
         self._give_up(Cause.EXITED)
         for slot in self._slots.values():
             slot.worker_ended()
@@ -273,12 +278,10 @@ class Incarnation:
             case m.Fatal():
                 self._give_up(Cause.FATAL, message.reason)
             case m.HealthcheckResult():
-                self._healthchecks.answered(message)
-            case m.Log() if self._ready is None:
-                self._health.add_setup_log(message.data)
-                self._telemetry.setup_output(message)
+                if not self._relief.answered(message):
+                    self._healthchecks.answered(message)
             case m.Log():
-                self._telemetry.user_output(message)
+                self._on_log(message)
             case m.WorkerLog():
                 self._telemetry.worker_log(message)
             case m.DroppedLogs():
@@ -287,6 +290,20 @@ class Incarnation:
                 pass
             case _:
                 assert_never(message)
+
+    def _on_log(self, message: m.Log) -> None:
+        if self._ready is None:
+            self._health.add_setup_log(message.data)
+            self._telemetry.setup_output(message)
+        else:
+            self._telemetry.user_output(message)
+
+    def _on_output(self, text: str) -> None:
+        """The worker could not read what was written to its fd 1 and 2. Who wrote it, it knows."""
+        source = m.LogSource.STDOUT
+        if len(self._slots) == 1 and next(iter(self._slots.values())).user_wrote(source, text):
+            return
+        self._on_log(m.Log(source, text))
 
     def _on_ready(self, message: m.Ready) -> None:
         slots = self._config.max_concurrency

@@ -96,6 +96,14 @@ class WorkerLink(Protocol):
         """
         ...
 
+    def output_waits(self) -> bool:
+        """Whether the worker has not read much of its own output, and may be stuck writing more."""
+        ...
+
+    async def read_output(self) -> bytes:
+        """Wait for output of the worker and take it from it; empty at its end."""
+        ...
+
     async def ended(self) -> WorkerEnd:
         """Wait until the worker has ended, and nothing of it runs. Any number of tasks may wait."""
         ...

@@ -120,6 +120,7 @@ class SpawnedWorker:
         self._guard = guard
         self._times = times
         self._forced = False
+        self._reads_itself = True
         self._end: WorkerEnd | None = None
         self._dead = trio.Event()
         self._gone = trio.Event()
@@ -135,6 +136,7 @@ class SpawnedWorker:
     def start(self, nursery: trio.Nursery, *, drain: bool) -> None:
         """Start to watch for the worker's end, and to read its capture pipe if it does not."""
         nursery.start_soon(self._watch)
+        self._reads_itself = not drain
         if drain:
             nursery.start_soon(self._drain)
         else:
@@ -151,6 +153,14 @@ class SpawnedWorker:
             return os.getsid(peer.pid) == self._process.pid
         except ProcessLookupError:
             return False
+
+    def output_waits(self) -> bool:
+        """See `WorkerLink`. What `_drain` reads never waits for the worker."""
+        return self._reads_itself and self._capture.is_nearly_full()
+
+    async def read_output(self) -> bytes:
+        """See `WorkerLink`."""
+        return await self._capture.read()
 
     async def ended(self) -> WorkerEnd:
         """See `WorkerLink`."""

@@ -9,9 +9,10 @@ from supervisor.outputs import OutputUnreadable, collect_file
 
 if TYPE_CHECKING:
     from supervisor.job import Job
+    from supervisor.state.prediction import Prediction
     from supervisor.telemetry import Telemetry
 
-__all__ = ["Result", "apply_result"]
+__all__ = ["Result", "apply_result", "log_line"]
 
 Result: TypeAlias = LogLine | Metric | OutputChunk | FileOutput
 
@@ -38,8 +39,7 @@ async def apply_result(
     prediction = job.prediction
     match message:
         case LogLine():
-            prediction.add_log(message.data)
-            telemetry.prediction_output(prediction.id, message)
+            log_line(message, prediction, telemetry)
         case Metric():
             if not prediction.add_metric(message):
                 telemetry.metric_ignored(prediction.id, message.name)
@@ -58,6 +58,12 @@ async def apply_result(
                 job.stop_doomed()
             else:
                 _add_output(job, value, size)
+
+
+def log_line(message: LogLine, prediction: Prediction, telemetry: Telemetry) -> None:
+    """Add to the logs of a prediction, and to the operator's."""
+    prediction.add_log(message.data)
+    telemetry.prediction_output(prediction.id, message)
 
 
 def _add_output(job: Job, value: Any, size: int) -> None:

@@ -26,11 +26,11 @@ from supervisor.ending import Cause
 from supervisor.job import Job
 from supervisor.message_reader import MessageReader
 from supervisor.prediction_folder import PredictionFolder, RunFolderLost
-from supervisor.results import apply_result
+from supervisor.results import apply_result, log_line
 from supervisor.state.slot import SlotPhase, SlotState
 
 if TYPE_CHECKING:
-    from protocol.messages import SlotResponse
+    from protocol.messages import LogSource, SlotResponse
     from supervisor.incarnation import WorkerContext
 
 __all__ = ["SlotTask"]
@@ -92,6 +92,13 @@ class SlotTask:
         self.abandon(error)
         self._give.close()
         self._moved()
+
+    def user_wrote(self, source: LogSource, text: str) -> bool:
+        """Add to the logs of the prediction what did not come by the socket. False: none runs."""
+        if self._job is None:
+            return False
+        log_line(LogLine(source, text), self._job.prediction, self._worker.telemetry)
+        return True
 
     def worker_ended(self) -> None:
         """The worker is dead: nothing is worth waiting for, though its last words may be read."""

@@ -14,6 +14,7 @@ import sys
 import termios
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -35,13 +36,18 @@ _CATCH_UP: Final = 0.5
 """Seconds after which the order of two lines is worth no more."""
 
 _MUCH: Final = 32 * 1024
-"""Bytes waiting, half of what a pipe holds, that are read without a pause: a writer may wait."""
+"""Bytes waiting, half of what a small pipe holds, that are read without a pause."""
 
 
 class Capture:
-    """The read end of the pipe that is fd 1 and 2."""
+    """The read end of the pipe that is fd 1 and 2.
+
+    The supervisor reads it too, when native code that writes much does not let us: the read end
+    never blocks, for what waits in it may be gone when it is read.
+    """
 
     def __init__(self, descriptor: int, router: LogRouter) -> None:
+        os.set_blocking(descriptor, False)
         self._descriptor = descriptor
         self._router = router
         # Orders what was read: it is held from the read until the text is in its sink.
@@ -97,7 +103,8 @@ class Capture:
             return
         size = self._waiting()
         if size:
-            self._router.write_captured(os.read(self._descriptor, size))
+            with suppress(BlockingIOError):
+                self._router.write_captured(os.read(self._descriptor, size))
 
     def _waiting(self) -> int:
         """How many bytes can be read."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from typing import Final
 
 from attrs import frozen
+
+from protocol.limits import CAPTURE_PIPE
 
 __all__ = ["LOWEST", "Descriptors", "close_quietly", "take_descriptors"]
 
@@ -48,6 +51,9 @@ def take_descriptors(capture: int | None) -> Descriptors:
     """
     if capture is None:
         capture, write_end = os.pipe()  # before fd 0 and 1 are free, or it would get them
+        # Nobody reads for us if native code fills it and lets no other thread run.
+        with suppress(OSError):
+            fcntl.fcntl(capture, fcntl.F_SETPIPE_SZ, CAPTURE_PIPE)
         os.dup2(write_end, 2)
         os.close(write_end)
     capture = _move(capture)

@@ -59,6 +59,14 @@ async def test_the_client_is_told_within_a_second() -> None:
                 await answered.wait()
 
 
+async def test_native_output_that_no_thread_of_the_worker_can_read_is_read() -> None:
+    async with serving("ending.py:Predictor") as server:
+        with within(20):
+            answer = await server.predict(how="flood")
+            assert answer["status"] == "succeeded"
+            assert answer["logs"] == "x" * 5_000_000 + "and out\n"
+
+
 async def test_an_exit_of_its_own_is_told_with_its_code() -> None:
     async with serving("ending.py:Predictor", *QUICKLY) as server:
         with within(20):

@@ -140,6 +140,8 @@ class FakeWorker:
         self.transport = NamedSockets(self.run_dir, slots)
         self.end_calls: list[float] = []
         """The grace of each call of `end`."""
+        self.unread, self._output = trio.open_memory_channel[bytes](10)
+        """Takes output that the worker does not read, and so much that it may be stuck."""
         self.opened = 0
         self.closed = 0
         self._foreign = foreign
@@ -161,6 +163,12 @@ class FakeWorker:
     async def accept_slots(self) -> list[trio.abc.Stream]:
         await trio.lowlevel.checkpoint()
         return [slot.supervisor_end for slot in self.slots]
+
+    def output_waits(self) -> bool:
+        return self._output.statistics().current_buffer_used > 0
+
+    async def read_output(self) -> bytes:
+        return await self._output.receive()
 
     async def ended(self) -> WorkerEnd:
         await self._gone.wait()

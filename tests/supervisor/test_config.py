@@ -265,6 +265,6 @@ def test_the_defaults_fit_into_a_pods_30_seconds() -> None:
 
 def test_a_stop_that_may_take_too_long_is_a_notice() -> None:
     (notice,) = notices({"grace": "20"})
-    assert "a stop can take 33 s" in notice
+    assert "a stop can take 34 s" in notice
     assert "30 s after SIGTERM" in notice
     assert notices({"grace": "20"}, COGLET_TERMINATION_GRACE="60") == []

@@ -764,3 +764,49 @@ async def test_a_ready_worker_whose_setup_logs_come_late_keeps_its_report(
         await worker.say(m.Log(m.LogSource.STDERR, "late words\n"))
         await wait_all_tasks_blocked()
         assert life.health.setup_report() == report
+
+
+# --- output that the worker cannot read itself --------------------------------------------------
+
+
+async def test_output_that_a_worker_cannot_read_is_read_until_it_answers(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        assert isinstance(await worker.channel.receive(), m.Init)
+        worker.unread.send_nowait(b"compiling\n")
+        ping = await worker.channel.receive()
+        assert ping.id.startswith("ping_")
+        await trio.sleep(2)
+        assert life.health.setup_report().logs == "compiling\n"
+        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY), worker.ready())
+        await wait_all_tasks_blocked()
+
+        job = life.submit("p1")
+        await worker.slots[0].receive()
+        worker.unread.send_nowait(b"one ")
+        ping = await worker.channel.receive()
+        await trio.sleep(2)
+        worker.unread.send_nowait(b"two")
+        await trio.sleep(2)
+        assert job.view().logs == "one two"
+        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        await worker.done("p1")
+        assert (await ending(job)).logs == "one two"
+
+
+async def test_a_worker_that_answers_reads_its_output_itself(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        job = life.submit("p1")
+        await worker.slots[0].receive()
+        worker.unread.send_nowait(b"a lot")
+        for _ in range(3):
+            ping = await worker.channel.receive()
+            await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        await worker.done("p1")
+        assert (await ending(job)).logs == ""

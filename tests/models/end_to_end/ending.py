@@ -41,6 +41,11 @@ class Predictor:
         subprocess.Popen(["sleep", "300"])
         self.wait_uninterruptible(seconds)
 
+    def flood(self, seconds: float) -> None:
+        """More from C code that holds the GIL than any pipe takes, and then something of ours."""
+        ctypes.PyDLL(None).write(1, b"x" * 5_000_000, 5_000_000)
+        print("and out", flush=True)
+
     def exit(self, seconds: float) -> None:
         os._exit(3)
 
