@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from protocol.codec import dialect_of
@@ -36,6 +37,7 @@ from worker.engines.interface import Workplace
 from worker.engines.main_thread import MainThreadEngine
 from worker.healthcheck import Healthchecks
 from worker.logs import LogRouter, LogSink
+from worker.model_signals import ModelSignals
 from worker.options import options_from
 from worker.predictor import CallKind, LoadError, load_predictor
 from worker.schema import model_schema
@@ -92,6 +94,7 @@ class Worker:
         self._router = LogRouter(self._nobody)
         self._capture = Capture(descriptors.capture, self._router)
         self._interrupter = Interrupter()
+        self._signals = ModelSignals(partial(self.control.log, "error"))
         self._slots: list[Slot] = []
         self._lock = threading.Lock()
         self._stopping = False
@@ -105,11 +108,12 @@ class Worker:
             return
         self._connect(init)
         sdk.install()
-        install_streams(self._router, self._capture.catch_up, self._interrupter.checkpoint)
+        install_streams(self._router, self._capture.catch_up, self._checkpoint)
         self._capture.start()
         atexit.register(self._flush_logs)  # the first one, so it runs after all of the model's
         os.register_at_fork(after_in_child=self._leave_to_child)
         self._interrupter.install()
+        self._signals.install()
         self.control.start(self)
         try:
             self._serve(init)
@@ -206,6 +210,7 @@ class Worker:
             router=self._router,
             capture=self._capture,
             interrupter=self._interrupter,
+            checkpoint=self._checkpoint,
             options=options_from(init.options, os.environ),
             is_train=init.is_train,
         )
@@ -236,6 +241,11 @@ class Worker:
         """Send what was logged so far, before anything that is said of it."""
         self._capture.drain()
         self._nobody.flush_all()
+
+    def _checkpoint(self) -> None:
+        """At the end of what the model calls of ours."""
+        self._signals.checkpoint()
+        self._interrupter.checkpoint()
 
     def _leave_to_child(self) -> None:
         """In a forked child of the model: nothing of the wire, and no lock of ours, is its own."""

@@ -11,15 +11,23 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from worker.sdk import CancelationException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
+    from types import CodeType, FrameType
 
-__all__ = ["INTERRUPT", "Interrupter", "SlotCancels", "may_interrupt"]
+__all__ = [
+    "INTERRUPT",
+    "Interrupter",
+    "SlotCancels",
+    "calling_frame",
+    "enters_model",
+    "may_interrupt",
+    "stands_in_model",
+]
 
 INTERRUPT: Final = signal.SIGRTMIN + 7
 """Models install handlers of their own, but hardly for this one."""
@@ -101,6 +109,18 @@ class SlotCancels:
         return cancelled
 
 
+_F = TypeVar("_F", bound="Callable[..., Any]")
+_entries: Final[set[CodeType]] = set()
+"""The functions of ours that call the model's code."""
+
+
+def enters_model(function: _F) -> _F:
+    """Mark a function that calls the model's code and can do with an exception at any moment."""
+    _entries.add(function.__code__)
+    return function
+
+
+@enters_model
 def _call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """The place from which all is called that may be interrupted. It does nothing else."""
     return function(*args, **kwargs)
@@ -115,12 +135,29 @@ def may_interrupt(frame: FrameType | None) -> bool:
     """
     while frame is not None:
         code = frame.f_code
-        if code is _call.__code__ or code.co_filename in _interruptible_files:
+        if code in _entries or code.co_filename in _interruptible_files:
             return True
         if code.co_filename.startswith(_OURS):
             return False
         frame = frame.f_back
     return False
+
+
+def stands_in_model(frame: FrameType | None) -> bool:
+    """Whether code of the model has called, from however far, what stands at `frame`."""
+    while frame is not None:
+        if frame.f_code in _entries:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def calling_frame() -> FrameType | None:
+    """The frame that has called into our code, from which this is called."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame = frame.f_back
+    return frame
 
 
 class Interrupter:
@@ -210,13 +247,13 @@ class Interrupter:
     def checkpoint(self) -> None:
         """Raise what could not be raised while a log or metric was being written.
 
-        Called at the end of what the model calls of ours, by a function of ours. A model that does
-        nothing but print would hardly ever be met in its own code.
+        Called at the end of what the model calls of ours. A model that does nothing but print would
+        hardly ever be met in its own code.
         """
         if not (self._armed and self._cancels.cancelled):
             return
         if threading.get_ident() == self._main_thread:
-            self._raise_at(sys._getframe(1).f_back)
+            self._raise_at(calling_frame())
 
     def _handle(self, _signum: int, frame: FrameType | None) -> None:
         if self._armed and self._cancels.cancelled:

@@ -28,9 +28,18 @@ class FrameWriter:
     model's that prints. What comes that way is written behind what is being written.
     """
 
-    def __init__(self, write: Callable[[memoryview], int]) -> None:
-        """`write` writes some of the bytes, blocking, and returns how many."""
+    def __init__(
+        self,
+        write: Callable[[memoryview], int],
+        on_cut: Callable[[BaseException], None] = lambda _: None,
+    ) -> None:
+        """Make a writer.
+
+        `write` writes some of the bytes, blocking, and returns how many. `on_cut` is told that an
+        exception has come out of the blue, so that nothing will ever be written again.
+        """
         self._write = write
+        self._on_cut = on_cut
         self.lock = threading.RLock()
         """Held while a frame is written; what belongs to the order of frames may hold it too."""
         self._waiting: deque[bytes | bytearray] = deque()
@@ -60,8 +69,10 @@ class FrameWriter:
         except OSError as error:
             self.broken = error
         except BaseException as error:
-            # A signal handler of the model's has raised, and how much was written is lost.
+            # Code of the model raises in other threads (`PyThreadState_SetAsyncExc`): how much was
+            # written is lost.
             self.broken = error
+            self._on_cut(error)
             raise
 
     def renew_lock(self) -> None:

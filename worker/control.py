@@ -49,7 +49,7 @@ class Control:
     def __init__(self, receive: int, send: int) -> None:
         """`receive` and `send` are descriptors; they stay their owner's."""
         self._reader = FrameReader(lambda size: os.read(receive, size))
-        self.writer = FrameWriter(lambda data: os.write(send, data))
+        self.writer = FrameWriter(lambda data: os.write(send, data), _end_unheard)
         self._unknown_types: set[str] = set()
 
     def send(self, message: ControlResponse) -> None:
@@ -126,3 +126,11 @@ class Control:
         if error.type_name not in self._unknown_types:
             self._unknown_types.add(error.type_name)
             self.log("warn", f"control channel: {error}; ignored, also from now on")
+
+
+def _end_unheard(error: BaseException) -> NoReturn:
+    """End the process: nothing can be said any more, and the supervisor would wait for ever."""
+    try:
+        os.write(2, f"worker: {error!r} was raised into a write to the supervisor\n".encode())
+    finally:
+        os._exit(1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from protocol.errors import RemoteProtocolError
 from worker.answer import Answer
-from worker.cancellation import SlotCancels
+from worker.cancellation import SlotCancels, enters_model
 from worker.error_text import Stage
 from worker.forked import exit_in_child
 from worker.inputs import prepared_inputs
@@ -179,6 +179,7 @@ class Seat:
         )
         return inputs, inputs.__enter__()
 
+    @enters_model
     async def _call(self, arguments: dict[str, Any], answer: Answer) -> None:
         result = self._predictor.call(**arguments)
         if inspect.isawaitable(result):
@@ -194,6 +195,7 @@ class Seat:
         elif result is not None:
             answer.hold(result)
 
+    @enters_model
     async def _send_async_items(self, items: AsyncIterable[Any], answer: Answer) -> None:
         answer.is_stream = True
         iterator = aiter(items)
@@ -208,6 +210,7 @@ class Seat:
             if close is not None:
                 await close()
 
+    @enters_model
     async def _send_items(self, items: Iterator[Any], answer: Answer, *, ready: bool) -> None:
         answer.is_stream = True
         answer.stage = Stage.ITERATION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
@@ -30,6 +31,8 @@ class Workplace:
     capture: Capture
     interrupter: Interrupter
     """Interrupts what blocks the main thread."""
+    checkpoint: Callable[[], None]
+    """To be called on the main thread at the end of what the model calls of ours; may raise."""
     options: Options
     is_train: bool
 

@@ -39,6 +39,7 @@ class MainThreadEngine:
         (self._slot,) = place.slots
         self._capture = place.capture
         self._interrupter = place.interrupter
+        self._checkpoint = place.checkpoint
         self._stage = Stage.TRAIN if place.is_train else Stage.CALL
         self._stopping = False
         self._setup_loop: asyncio.AbstractEventLoop | None = None
@@ -108,7 +109,7 @@ class MainThreadEngine:
         return self._slot.reader.next_frame()
 
     def _serve_one(self, predict: Predict) -> None:
-        answer = Answer(self._slot, predict, self._stage, self._interrupter.checkpoint)
+        answer = Answer(self._slot, predict, self._stage, self._checkpoint)
         outcome: Outcome = answer.cancelled()
         if self._interrupter.begin(predict.id):
             self._interrupter.finish()

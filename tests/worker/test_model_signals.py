@@ -1,0 +1,168 @@
+"""Signal handlers of the model's that raise, wherever the signal finds the worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from protocol.messages import Failed, Log, Ready, SlotFailed, WorkerLog
+from tests.worker.driver import Ended, worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SYNC = """
+import signal, sys, time
+
+class TooLate(Exception):
+    pass
+
+def expire(signum, frame):
+    raise TooLate("time is up")
+
+class Predictor:
+    def setup(self):
+        signal.signal(signal.SIGALRM, expire)
+        assert signal.getsignal(signal.SIGALRM) is expire
+        assert signal.signal(signal.SIGALRM, expire) is expire
+        assert signal.signal(signal.SIGUSR1, signal.SIG_IGN) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+
+    def predict(self, how: str, pause: float = 0.0):
+        if pause:
+            signal.setitimer(signal.ITIMER_REAL, pause)
+        {how}
+        return how
+"""
+ASYNC = SYNC.replace("def predict", "async def predict").replace("{how}", "await {how}")
+
+PRINTS = """
+        try:
+            while how == "print":
+                print("x" * 50_000)
+        except TooLate as error:
+            print(f"caught {error}")
+"""
+
+
+@pytest.mark.parametrize("round_", range(5))
+def test_a_model_that_does_nothing_but_print_is_interrupted_between_frames(
+    tmp_path: Path, round_: int
+) -> None:
+    with worker(tmp_path, SYNC.replace("        {how}\n", PRINTS)) as driver:
+        driver.wait_ready()
+        result = driver.predict(how="print", pause=0.02 + 0.003 * round_)
+        assert result.logs.endswith("caught time is up\n")
+        assert driver.predict("p2", how="quick").outputs == ["quick"]
+
+
+def test_a_handler_that_raises_in_a_flood_of_signals_breaks_no_frame(tmp_path: Path) -> None:
+    model = """
+    import signal
+
+    def shout():
+        while True:
+            print("y" * 20_000)
+
+    def expire(signum, frame):
+        if frame.f_code is shout.__code__:
+            raise TimeoutError
+
+    class Predictor:
+        def predict(self) -> int:
+            signal.signal(signal.SIGALRM, expire)
+            signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+            for _ in range(200):
+                try:
+                    shout()
+                except TimeoutError:
+                    pass
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            return 200
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        result = driver.predict()
+        assert result.outputs == [200]
+        assert set(result.logs) == {"y", "\n"}
+        assert result.logs.count("y") % 20_000 == 0
+
+
+@pytest.mark.parametrize(
+    "model", [SYNC, ASYNC.replace("await {how}", "pass")], ids=["sync", "async"]
+)
+def test_an_alarm_that_comes_after_its_prediction_does_no_harm(tmp_path: Path, model: str) -> None:
+    with worker(tmp_path, model.replace("{how}", "pass")) as driver:
+        driver.wait_ready()
+        driver.predict(how="stale", pause=0.05)
+        (*_, line) = driver.control.until(WorkerLog)
+        assert line.level == "error"
+        assert "signal 14 raised TooLate: time is up" in line.message
+        assert driver.predict("p2", how="next").outputs == ["next"]
+
+
+def test_in_a_coroutine_of_the_model_it_raises_there(tmp_path: Path) -> None:
+    with worker(tmp_path, ASYNC.replace("await {how}", "time.sleep(600)")) as driver:
+        driver.wait_ready()
+        result = driver.predict(how="block", pause=0.05)
+        assert isinstance(result.end, Failed)
+        assert result.end.error.endswith("TooLate: time is up")
+
+
+def test_a_write_that_is_cut_all_the_same_ends_the_worker_aloud(tmp_path: Path) -> None:
+    """Nothing stops code that raises in another thread by way of the interpreter."""
+    model = """
+    import ctypes, sys, threading
+
+    main = threading.main_thread().ident
+
+    def raise_there():
+        while True:
+            if sys._current_frames()[main].f_back.f_code.co_name == "_write_all":
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(main), ctypes.py_object(RuntimeError))
+
+    class Predictor:
+        def setup(self):
+            threading.Thread(target=raise_there, daemon=True).start()
+            while True:
+                try:
+                    while True:
+                        print("z" * 200_000)
+                except RuntimeError:
+                    pass  # it came too late to cut the write
+
+        def predict(self):
+            pass
+    """
+    with worker(tmp_path, model) as driver:
+        with pytest.raises(Ended) as ended:
+            driver.control.until(Ready, SlotFailed)
+        assert {type(message) for message in ended.value.args[0]} <= {Log}
+        assert driver.process.wait(30) == 1
+        assert "RuntimeError() was raised into a write to the supervisor" in driver.last_words()
+
+
+def test_a_forked_child_keeps_its_handlers(tmp_path: Path) -> None:
+    model = """
+    import os, signal, time
+
+    def expire(signum, frame):
+        raise TimeoutError
+
+    class Predictor:
+        def predict(self) -> int:
+            signal.signal(signal.SIGALRM, expire)
+            child = os.fork()
+            if child == 0:
+                signal.alarm(1)
+                try:
+                    time.sleep(600)
+                except TimeoutError:
+                    os._exit(7)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        assert driver.predict().outputs == [7]
