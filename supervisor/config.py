@@ -86,6 +86,8 @@ class Limits:
     """Logs of one prediction; beyond, the middle is dropped and a notice says so."""
     max_output: int = 1024 * 1024 * 1024
     """Output of one prediction as JSON, files as data URLs included; beyond, it fails."""
+    max_metrics: int = 1024 * 1024
+    """Metrics of one prediction as JSON; one that would go beyond is ignored, with a warning."""
     max_body: int = 100 * 1024 * 1024
     """Body of one request."""
     max_header: int = 64 * 1024

@@ -41,8 +41,9 @@ async def apply_result(
         case LogLine():
             log_line(message, prediction, telemetry)
         case Metric():
-            if not prediction.add_metric(message):
-                telemetry.metric_ignored(prediction.id, message.name)
+            ignored = prediction.add_metric(message, size)
+            if ignored is not None:
+                telemetry.metric_ignored(prediction.id, message.name, ignored)
         case OutputChunk():
             _add_output(job, message.output, size)
         case FileOutput():

@@ -100,9 +100,11 @@ class Telemetry:
             "Stripped unknown input fields", prediction_id=prediction_id, fields=names
         )
 
-    def metric_ignored(self, prediction_id: str, name: str) -> None:
-        """A metric's name is not allowed."""
-        self._prediction.warning("Metric ignored", prediction_id=prediction_id, name=name[:200])
+    def metric_ignored(self, prediction_id: str, name: str, reason: str) -> None:
+        """A metric was not kept."""
+        self._prediction.warning(
+            "Metric ignored", prediction_id=prediction_id, name=name[:200], reason=reason
+        )
 
     def cancel_sent(self, prediction_id: str) -> None:
         """The worker was told to stop a prediction."""

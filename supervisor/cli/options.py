@@ -184,6 +184,13 @@ OPTIONS: Final = (
         "Output of one prediction as JSON; beyond it the prediction fails.",
     ),
     Option(
+        "max-metrics",
+        "limits",
+        "limits.max_metrics",
+        values.SIZE,
+        "Metrics of one prediction as JSON; one that goes beyond is ignored.",
+    ),
+    Option(
         "log-level",
         "logs",
         "log_level",

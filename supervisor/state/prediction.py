@@ -55,7 +55,7 @@ class Prediction:
     doom: str | None = field(default=None, init=False)
     _started: float = field(default=0.0, init=False)
     _logs: BoundedText = field(init=False)
-    _metrics: Metrics = field(factory=Metrics, init=False)
+    _metrics: Metrics = field(init=False)
     _items: list[Any] = field(factory=list, init=False)
     _output_size: int = field(default=0, init=False)
     _result: Any = field(default=None, init=False)
@@ -64,6 +64,7 @@ class Prediction:
 
     def __attrs_post_init__(self) -> None:
         self._logs = BoundedText(self.limits.max_logs)
+        self._metrics = Metrics(self.limits.max_metrics)
 
     @property
     def is_terminal(self) -> bool:
@@ -89,9 +90,9 @@ class Prediction:
         """The model wrote something."""
         self._logs.append(data)
 
-    def add_metric(self, metric: Metric) -> bool:
-        """The model recorded a metric. False: its name is not allowed, and it was ignored."""
-        return self._metrics.apply(metric)
+    def add_metric(self, metric: Metric, size: int) -> str | None:
+        """The model recorded a metric, in `size` bytes of JSON. Not None: why it was ignored."""
+        return self._metrics.apply(metric, size)
 
     def add_output(self, item: Any, size: int) -> bool:
         """The model put out an item of `size` bytes of JSON. False: the prediction is doomed."""
