@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from attrs import Factory, frozen
 
-__all__ = ["Config", "Limits", "Times"]
+__all__ = ["Config", "Limits", "Times", "WorkerOptions"]
 
 
 @frozen
@@ -97,6 +97,28 @@ class Limits:
 
 
 @frozen
+class WorkerOptions:
+    """What the worker is told in `init.options`; `worker.options` has the same names."""
+
+    concurrency: str = "auto"
+    """How a sync model fills several slots: "auto", not at all; "threads", one thread a slot."""
+    event_loop: str = "asyncio"
+    """What async models run on: "asyncio", "uvloop" or "trio"."""
+    allow_local_files: bool = False
+    """Whether a client may name a file of the worker's machine as a file input."""
+    deny_private_urls: bool = False
+    """Whether URLs to loopback and private addresses are refused; link-local ones always are."""
+    download_max: int = 16 * 1024**3
+    """Bytes that one downloaded input may have."""
+    download_timeout: float = 600.0
+    """Seconds for all downloads of one prediction together."""
+    block_warning: float = 1.0
+    """Seconds without a turn of the event loop until a warning names what blocks it; 0: never."""
+    error_prefixes: bool = False
+    """Whether the errors of models begin as coglet's do."""
+
+
+@frozen
 class Config:
     """One server: which model, where it listens, how its worker is run."""
 
@@ -118,5 +140,6 @@ class Config:
     """Jobs that may wait for a slot; 0: none, as coglet."""
     secret_environment: frozenset[str] = frozenset()
     """Names of environment variables that the worker must not see."""
+    worker: WorkerOptions = Factory(WorkerOptions)
     times: Times = Factory(Times)
     limits: Limits = Factory(Limits)

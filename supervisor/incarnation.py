@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import trio
-from attrs import frozen
+from attrs import asdict, frozen
 
 from protocol import messages as m
 from protocol.errors import FrameTruncated, RemoteProtocolError, UnexpectedMessage
@@ -189,7 +189,7 @@ class Incarnation:
             num_slots=self._config.max_concurrency,
             transport_info=self._link.transport,
             is_train=self._config.is_train,
-            options={"cancel_grace": self._config.times.cancel_grace},
+            options=asdict(self._config.worker) | {"cancel_grace": self._config.times.cancel_grace},
         )
 
     async def _serve(self) -> None:

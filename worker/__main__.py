@@ -38,7 +38,7 @@ from worker.engines.main_thread import MainThreadEngine
 from worker.healthcheck import Healthchecks
 from worker.logs import LogRouter, LogSink
 from worker.model_signals import ModelSignals
-from worker.options import options_from
+from worker.options import BadOption, Options, options_from
 from worker.predictor import CallKind, LoadError, load_predictor
 from worker.schema import model_schema
 from worker.slot import Slot
@@ -168,10 +168,11 @@ class Worker:
             self._slots.append(Slot(str(uuid.uuid4()), connection, self.control, dialect))
 
     def _serve(self, init: Init) -> None:
+        options = self._options(init)
         self._interrupter.begin(_SETTING_UP)
         try:
             predictor = self._load(init)
-            engine = self._set_up(predictor, init)
+            engine = self._set_up(predictor, init, options)
         except _SetupFailed:
             if self._interrupter.finish():
                 return  # it was told to stop
@@ -192,6 +193,12 @@ class Worker:
             slot.announce()
         engine.serve()
 
+    def _options(self, init: Init) -> Options:
+        try:
+            return options_from(init.options, os.environ)
+        except BadOption as error:
+            raise _SetupFailed(error_text.setup_failed(str(error))) from error
+
     def _load(self, init: Init) -> Predictor:
         load = self._interrupter.call
         try:
@@ -203,7 +210,7 @@ class Worker:
             raise _SetupFailed(error_text.setup_failed(error_text.NEEDS_ASYNC))
         return predictor
 
-    def _set_up(self, predictor: Predictor, init: Init) -> Engine:
+    def _set_up(self, predictor: Predictor, init: Init, options: Options) -> Engine:
         place = Workplace(
             predictor=predictor,
             slots=self._slots,
@@ -211,7 +218,7 @@ class Worker:
             capture=self._capture,
             interrupter=self._interrupter,
             checkpoint=self._checkpoint,
-            options=options_from(init.options, os.environ),
+            options=options,
             is_train=init.is_train,
         )
         is_sync = predictor.kind is CallKind.SYNC

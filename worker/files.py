@@ -13,14 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
-from attrs import frozen
-
 from worker.downloads import Downloader, DownloadFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["InputFailure", "InputFiles", "InputOptions", "is_url"]
+    from worker.options import Options
+
+__all__ = ["InputFailure", "InputFiles", "is_url"]
 
 FILE_NAME_MAX: Final = 200
 """Bytes of the name of a file that a URL names."""
@@ -31,18 +31,6 @@ THREADS_MAX: Final = 8
 
 class InputFailure(Exception):
     """An input cannot be what the model asks for. The text names it, for the client."""
-
-
-@frozen
-class InputOptions:
-    """What the operator allows of inputs."""
-
-    allow_local_files: bool = False
-    """Whether a client may name a file of this machine as a file input."""
-    download_max: int = 16 * 1024**3
-    """Bytes that one downloaded file may have."""
-    download_timeout: float = 600.0
-    """Seconds for all downloads of one prediction together."""
 
 
 def is_url(value: str) -> bool:
@@ -61,7 +49,7 @@ class InputFiles:
         parent: where the folder for the files is made; None: where temporary files lie.
     """
 
-    def __init__(self, options: InputOptions, parent: str | None = None) -> None:
+    def __init__(self, options: Options, parent: str | None = None) -> None:
         self.options = options
         self._parent = parent
         self._folder: str | None = None

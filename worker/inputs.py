@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from worker.files import InputFailure, InputFiles, InputOptions
+from worker.files import InputFailure, InputFiles
 from worker.signature import NO_DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from worker.conversion import Plan
+    from worker.options import Options
     from worker.signature import Signature
 
-__all__ = ["InputFailure", "InputOptions", "prepared_inputs"]
-
-_STRICT: Final = InputOptions()
+__all__ = ["InputFailure", "prepared_inputs"]
 
 
 @contextmanager
 def prepared_inputs(
-    signature: Signature, raw: Any, options: InputOptions = _STRICT, *, folder: str | None = None
+    signature: Signature, raw: Any, options: Options, *, folder: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """The keyword arguments for a call with the input `raw`.
 

@@ -25,7 +25,7 @@ from supervisor.cli.coglet_variables import (
     Variable,
 )
 from supervisor.cli.values import Kind
-from supervisor.config import Config, Limits, Times
+from supervisor.config import Config, Limits, Times, WorkerOptions
 
 __all__ = ["CONCURRENCY", "GROUPS", "MODE", "OPTIONS", "REF", "Option", "default_of"]
 
@@ -33,6 +33,7 @@ GROUPS: Final = {
     "model": "Model",
     "server": "Server",
     "worker": "Worker",
+    "inputs": "Inputs",
     "limits": "Limits",
     "logs": "Logs",
     "times": "Times",
@@ -47,7 +48,7 @@ class Option:
     name: str
     group: str
     field: str
-    """Where in `Config` the value goes; a dot leads into `times` and `limits`."""
+    """Where in `Config` the value goes; a dot leads into a part of it."""
     kind: Kind
     help: str
     coglets: tuple[Variable, ...] = ()
@@ -149,6 +150,66 @@ OPTIONS: Final = (
         "A foreign worker to start instead of ours, as one shell-quoted command.",
     ),
     Option(
+        "concurrency",
+        "worker",
+        "worker.concurrency",
+        values.CONCURRENCY,
+        "How a sync model fills more than one slot: auto refuses to, threads gives each slot a "
+        "thread of its own.",
+    ),
+    Option(
+        "event-loop",
+        "worker",
+        "worker.event_loop",
+        values.EVENT_LOOP,
+        "What async models run on; uvloop and trio have to be in the model's environment.",
+    ),
+    Option(
+        "block-warning",
+        "worker",
+        "worker.block_warning",
+        values.SECONDS,
+        "An event loop that does not turn for so long is warned about, with what blocks it; 0 is "
+        "never.",
+    ),
+    Option(
+        "error-prefixes",
+        "worker",
+        "worker.error_prefixes",
+        values.SWITCH,
+        "Begin the errors of models as coglet does: Prediction failed: Prediction failed: ...",
+    ),
+    Option(
+        "allow-local-files",
+        "inputs",
+        "worker.allow_local_files",
+        values.SWITCH,
+        "Let clients name files of the worker's machine as inputs: any of them that the model "
+        "can read.",
+    ),
+    Option(
+        "deny-private-urls",
+        "inputs",
+        "worker.deny_private_urls",
+        values.SWITCH,
+        "Refuse inputs from loopback and private addresses. Link-local ones (cloud metadata) are "
+        "always refused.",
+    ),
+    Option(
+        "download-max",
+        "inputs",
+        "worker.download_max",
+        values.SIZE,
+        "One downloaded input; a larger one fails its prediction.",
+    ),
+    Option(
+        "download-timeout",
+        "inputs",
+        "worker.download_timeout",
+        values.SECONDS,
+        "All downloads of one prediction together.",
+    ),
+    Option(
         "max-body",
         "limits",
         "limits.max_body",
@@ -245,6 +306,6 @@ OPTIONS: Final = (
 def default_of(option: Option) -> Any:
     """The default, as `Config` has it; None where there is none."""
     part, _, name = option.field.rpartition(".")
-    owner = {"": Config, "times": Times, "limits": Limits}[part]
+    owner = {"": Config, "worker": WorkerOptions, "times": Times, "limits": Limits}[part]
     default = attrs.fields_dict(owner)[name].default
     return None if default is attrs.NOTHING else default

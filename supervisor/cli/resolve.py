@@ -14,7 +14,7 @@ from supervisor.cli.coglet_variables import SECRETS
 from supervisor.cli.concurrency import declared_slots
 from supervisor.cli.environment import spoken_to_us, unknown_notices
 from supervisor.cli.options import CONCURRENCY, MODE, OPTIONS, REF, Option
-from supervisor.config import Config, Limits, Times
+from supervisor.config import Config, Limits, Times, WorkerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,12 +116,13 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Resolved:
 
 def _config(found: dict[str, Any]) -> Config:
     """The values at their places; the rest is defaults."""
-    parts: dict[str, dict[str, Any]] = {"": {}, "times": {}, "limits": {}}
+    parts: dict[str, dict[str, Any]] = {"": {}, "worker": {}, "times": {}, "limits": {}}
     for place, value in found.items():
         part, _, name = place.rpartition(".")
         parts[part][name] = value
     return Config(
         **parts[""],
+        worker=WorkerOptions(**parts["worker"]),
         times=Times(**parts["times"]),
         limits=Limits(**parts["limits"]),
         secret_environment=secret_variables(OPTIONS),

@@ -6,7 +6,6 @@ value itself: "'x' is not a number of seconds (…)".
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Callable
@@ -14,9 +13,13 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from protocol.quantities import number_and_unit, seconds, size, switch
+
 __all__ = [
     "COMMAND",
+    "CONCURRENCY",
     "COUNT",
+    "EVENT_LOOP",
     "LOG_FORMAT",
     "LOG_LEVEL",
     "MODE",
@@ -44,54 +47,19 @@ class Kind:
     """A default, as `--help` and the README's table show it."""
 
 
-_TIME_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SIZE_UNITS: Final = {
-    "": 1,
-    "b": 1,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-}
-_NUMBER_AND_UNIT: Final = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", re.ASCII)
 _LEVELS: Final = {name: name for name in ("trace", "debug", "info", "warn", "error")} | {
     "warning": "warn"
 }
 
 
-def _number_and_unit(text: str, units: dict[str, Any]) -> float | None:
-    """The value of "1.5 MiB" by the table `units`; None when it is not of that form."""
-    match = _NUMBER_AND_UNIT.fullmatch(text)
-    if match is None or match[2].lower() not in units:
-        return None
-    value: float = float(match[1]) * units[match[2].lower()]
-    return value if math.isfinite(value) else None
-
-
-def _seconds(text: str) -> float:
-    value = _number_and_unit(text, _TIME_UNITS)
-    if value is None:
-        raise ValueError(f"{text!r} is not a time (seconds, or a number with ms, s, m, h)")
-    return value
-
-
 def _optional_seconds(text: str) -> float | None:
     if text.strip().lower() == "none":
         return None
-    return _seconds(text) or None
+    return seconds(text) or None
 
 
 def _show_seconds(value: float | None) -> str:
     return "none" if value is None else f"{value:g} s"
-
-
-def _size(text: str) -> int:
-    value = _number_and_unit(text, _SIZE_UNITS)
-    if value is None or not value.is_integer():
-        raise ValueError(f"{text!r} is not a size (bytes, or a number with KiB, MiB, GiB)")
-    return int(value)
 
 
 def _show_size(value: int) -> str:
@@ -111,19 +79,10 @@ def _whole(text: str, least: int, most: int | None, what: str) -> int:
 
 
 def _share(text: str) -> float:
-    value = _number_and_unit(text, {"": 1.0})
+    value = number_and_unit(text, {"": 1.0})
     if value is None or value > 1:
         raise ValueError(f"{text!r} is not a share between 0 and 1")
     return value
-
-
-def _switch(text: str) -> bool:
-    word = text.strip().lower()
-    if word in ("1", "true", "yes", "on"):
-        return True
-    if word in ("0", "false", "no", "off"):
-        return False
-    raise ValueError(f"{text!r} is neither true nor false")
 
 
 def _choice(words: dict[str, Any]) -> Callable[[str], Any]:
@@ -153,17 +112,21 @@ def _or_none(value: Any) -> str:
 
 
 TEXT: Final = Kind("TEXT", str, _or_none)
-SECONDS: Final = Kind("SECONDS", _seconds, _show_seconds)
+SECONDS: Final = Kind("SECONDS", seconds, _show_seconds)
 OPTIONAL_SECONDS: Final = Kind("SECONDS|none", _optional_seconds, _show_seconds)
-SIZE: Final = Kind("BYTES", _size, _show_size)
+SIZE: Final = Kind("BYTES", size, _show_size)
 COUNT: Final = Kind("N", lambda text: _whole(text, 1, None, "a whole number from 1 on"))
 QUEUE: Final = Kind("N", lambda text: _whole(text, 0, None, "a whole number from 0 on"))
 PORT: Final = Kind("PORT", lambda text: _whole(text, 0, 65535, "a port (0 to 65535)"))
 SHARE: Final = Kind("SHARE", _share, lambda value: f"{value:g}")
-SWITCH: Final = Kind("", _switch, lambda value: "on" if value else "off")
+SWITCH: Final = Kind("", switch, lambda value: "on" if value else "off")
 COMMAND: Final = Kind("COMMAND", _command, _or_none)
 LOG_LEVEL: Final = Kind("trace|debug|info|warn|error", _choice(_LEVELS))
 LOG_FORMAT: Final = Kind("json|console", _choice({"json": "json", "console": "console"}))
+CONCURRENCY: Final = Kind("auto|threads", _choice({"auto": "auto", "threads": "threads"}))
+EVENT_LOOP: Final = Kind(
+    "asyncio|uvloop|trio", _choice({name: name for name in ("asyncio", "uvloop", "trio")})
+)
 MODE: Final = Kind(
     "predict|train",
     _choice({"predict": False, "train": True}),

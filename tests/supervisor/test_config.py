@@ -8,7 +8,7 @@ import pytest
 from supervisor.cli.options import GROUPS, OPTIONS, default_of
 from supervisor.cli.resolve import UsageError, resolve, secret_variables
 from supervisor.cli.values import SECONDS, SIZE, TEXT
-from supervisor.config import Config, Limits, Times
+from supervisor.config import Config, Limits, Times, WorkerOptions
 
 REF = {"ref": "predict.py:Predictor"}
 
@@ -25,7 +25,8 @@ def notices(flags: dict[str, str] | None = None, **environ: str) -> list[str]:
 
 
 def test_every_field_of_the_configuration_has_exactly_one_row() -> None:
-    fields = {field.name for field in attrs.fields(Config)} - {"times", "limits"}
+    fields = {field.name for field in attrs.fields(Config)} - {"worker", "times", "limits"}
+    fields |= {f"worker.{field.name}" for field in attrs.fields(WorkerOptions)}
     fields |= {f"times.{field.name}" for field in attrs.fields(Times)}
     fields |= {f"limits.{field.name}" for field in attrs.fields(Limits)}
     fields.discard("secret_environment")  # follows from the rows

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from attrs import asdict
 from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from protocol import messages as m
 from protocol.framing import encode_frame
-from supervisor.config import Times
+from supervisor.config import Times, WorkerOptions
 from supervisor.ending import Cause
 from supervisor.interface import HealthState, PredictionStatus, SetupStatus
 from supervisor.link import SpawnError, WorkerEnd, WorkerEnded
@@ -38,7 +39,10 @@ async def test_init_says_what_to_load_and_where_to_connect(
     async with living(worker, times=Times(cancel_grace=7.0)):
         init = await worker.channel.receive()
         assert init == m.Init(
-            "predict.py:Predictor", 2, worker.transport, options={"cancel_grace": 7.0}
+            "predict.py:Predictor",
+            2,
+            worker.transport,
+            options=asdict(WorkerOptions()) | {"cancel_grace": 7.0},
         )
 
 

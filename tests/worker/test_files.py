@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
-from worker.inputs import InputFailure, InputOptions, prepared_inputs
+from worker.inputs import InputFailure, prepared_inputs
+from worker.options import Options
 from worker.signature import signature_of
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ ONE, MANY, OPEN = signature_of(run), signature_of(run_many), signature_of(run_op
 
 
 @contextmanager
-def fetched(url: str, options: InputOptions | None = None) -> Iterator[Path]:
-    with prepared_inputs(ONE, {"file": url}, options or InputOptions()) as arguments:
+def fetched(url: str, options: Options | None = None) -> Iterator[Path]:
+    with prepared_inputs(ONE, {"file": url}, options or Options()) as arguments:
         yield arguments["file"]
 
 
@@ -180,7 +181,7 @@ def test_names_are_made_safe(path: str, name: str, server: Server, temporary: Pa
 
 
 def test_an_open_file(server: Server) -> None:
-    with prepared_inputs(OPEN, {"file": f"{server.url}/x"}) as arguments:
+    with prepared_inputs(OPEN, {"file": f"{server.url}/x"}, Options()) as arguments:
         stream = arguments["file"]
         assert stream.read() == b"content of /x"
         assert stream.seekable()
@@ -190,13 +191,13 @@ def test_an_open_file(server: Server) -> None:
 def test_downloads_run_at_once(server: Server) -> None:
     """Each of the three answers only when all three have been asked for."""
     urls = [f"{server.url}/together/{i}" for i in range(3)]
-    with prepared_inputs(MANY, {"files": urls}) as arguments:
+    with prepared_inputs(MANY, {"files": urls}, Options()) as arguments:
         texts = [path.read_text() for path in arguments["files"]]
     assert texts == [f"content of /together/{i}" for i in range(3)]
 
 
 def test_a_list_may_mix_kinds_of_urls(server: Server) -> None:
-    with prepared_inputs(MANY, {"files": ["data:,a", f"{server.url}/b"]}) as arguments:
+    with prepared_inputs(MANY, {"files": ["data:,a", f"{server.url}/b"]}, Options()) as arguments:
         assert [path.read_text() for path in arguments["files"]] == ["a", "content of /b"]
 
 
@@ -229,7 +230,7 @@ def test_the_user_agent(agent: str | None, server: Server, monkeypatch: pytest.M
 # --- what does not ----------------------------------------------------------------------------
 
 
-def refusal(url: str, options: InputOptions | None = None) -> str:
+def refusal(url: str, options: Options | None = None) -> str:
     with pytest.raises(InputFailure) as caught:
         fetched(url, options).__enter__()
     return str(caught.value)
@@ -268,13 +269,13 @@ def test_odd_urls(url: str) -> None:
 
 @pytest.mark.parametrize("path", ["/announced", "/endless"])
 def test_a_file_that_is_too_big(path: str, server: Server, temporary: Path) -> None:
-    text = refusal(server.url + path, InputOptions(download_max=100_000))
+    text = refusal(server.url + path, Options(download_max=100_000))
     assert text == f"file: {server.url}{path}: larger than 100000 bytes"
     assert list(temporary.iterdir()) == []
 
 
 def test_a_file_that_takes_too_long(server: Server, temporary: Path) -> None:
-    text = refusal(f"{server.url}/endless", InputOptions(download_timeout=0.2))
+    text = refusal(f"{server.url}/endless", Options(download_timeout=0.2))
     assert text == f"file: {server.url}/endless: not done after 0.2 seconds"
     assert list(temporary.iterdir()) == []
 
@@ -282,7 +283,7 @@ def test_a_file_that_takes_too_long(server: Server, temporary: Path) -> None:
 def test_the_place_in_a_list_is_named(server: Server) -> None:
     urls = [f"{server.url}/x", f"{server.url}/missing"]
     with pytest.raises(InputFailure, match=r"^files\[1\]: 404 Not Found for url"):
-        prepared_inputs(MANY, {"files": urls}).__enter__()
+        prepared_inputs(MANY, {"files": urls}, Options()).__enter__()
 
 
 def test_partial_files_of_a_failed_batch_are_removed(server: Server, temporary: Path) -> None:
@@ -296,7 +297,7 @@ def test_partial_files_of_a_failed_batch_are_removed(server: Server, temporary: 
     server.RequestHandlerClass = MissingComesLater
     urls = [f"{server.url}/missing", f"{server.url}/stalled"]
     with pytest.raises(InputFailure, match="404"):
-        prepared_inputs(MANY, {"files": urls}).__enter__()
+        prepared_inputs(MANY, {"files": urls}, Options()).__enter__()
     assert list(temporary.iterdir()) == []
 
 
@@ -305,13 +306,14 @@ def test_partial_files_of_a_failed_batch_are_removed(server: Server, temporary: 
 DATA_AND_HTTP = """
 from pathlib import Path
 from worker.inputs import InputFailure, prepared_inputs
+from worker.options import Options
 from worker.signature import signature_of
 def run(file: Path): ...
 signature = signature_of(run)
-with prepared_inputs(signature, {"file": "data:,without"}) as arguments:
+with prepared_inputs(signature, {"file": "data:,without"}, Options()) as arguments:
     print(arguments["file"].read_text(), "httpx" in sys.modules)
 try:
-    with prepared_inputs(signature, {"file": URL}) as arguments:
+    with prepared_inputs(signature, {"file": URL}, Options()) as arguments:
         print(arguments["file"].read_text())
 except InputFailure as error:
     print(error)
@@ -352,7 +354,7 @@ sys.path.insert(0, "")
 URL = '{server.url}/with'
 {DATA_AND_HTTP}
 try:
-    with prepared_inputs(signature, {{"file": "{server.url}/missing"}}): ...
+    with prepared_inputs(signature, {{"file": "{server.url}/missing"}}, Options()): ...
 except InputFailure as error:
     print(error)
 import httpx

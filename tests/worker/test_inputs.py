@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import pytest
 
-from worker.inputs import InputFailure, InputOptions, prepared_inputs
+from worker.inputs import InputFailure, prepared_inputs
+from worker.options import Options
 from worker.signature import signature_of
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def signature(**annotations: Any) -> Any:
     return signature_of(names["run"])
 
 
-def converted(annotation: Any, value: Any, options: InputOptions | None = None) -> Any:
+def converted(annotation: Any, value: Any, options: Options | None = None) -> Any:
     """What a value becomes; files are told by their content, because they are gone afterwards."""
-    with prepared_inputs(signature(a=annotation), {"a": value}, options or InputOptions()) as ready:
+    with prepared_inputs(signature(a=annotation), {"a": value}, options or Options()) as ready:
         return contents(ready["a"])
 
 
@@ -71,7 +72,7 @@ def contents(value: Any) -> Any:
 def test_plain_values_are_passed_as_they_are() -> None:
     raw = {"text": "x", "n": 2**70, "list": [1], "object": {"z": 1, "a": 2}, "null": None}
     plain = signature(text=str, n=int, list=list[int], object=dict, null=str | None)
-    with prepared_inputs(plain, raw) as arguments:
+    with prepared_inputs(plain, raw, Options()) as arguments:
         assert arguments == raw
         assert list(arguments["object"]) == ["z", "a"]
         arguments["text"] = "changed"
@@ -79,18 +80,18 @@ def test_plain_values_are_passed_as_they_are() -> None:
 
 
 def test_names_that_the_function_does_not_have_are_passed_for_it_to_refuse() -> None:
-    with prepared_inputs(signature(a=int), {"a": 1, "bogus": 2}) as arguments:
+    with prepared_inputs(signature(a=int), {"a": 1, "bogus": 2}, Options()) as arguments:
         assert arguments == {"a": 1, "bogus": 2}
 
 
 @pytest.mark.parametrize("raw", [None, [], "text", 5])
 def test_an_input_that_is_no_object_is_refused(raw: Any) -> None:
     with pytest.raises(InputFailure, match=r"^Input must be a JSON object$"):
-        prepared_inputs(signature(), raw).__enter__()
+        prepared_inputs(signature(), raw, Options()).__enter__()
 
 
 def test_a_missing_input_is_left_to_the_call() -> None:
-    with prepared_inputs(signature(a=int), {}) as arguments:
+    with prepared_inputs(signature(a=int), {}, Options()) as arguments:
         assert arguments == {}
 
 
@@ -149,7 +150,7 @@ def test_what_does_not_fit_is_left_for_the_schema_to_refuse(annotation: Any, val
     ],
 )
 def test_data_urls(url: str, content: str, name: str) -> None:
-    with prepared_inputs(signature(a=Path), {"a": url}) as arguments:
+    with prepared_inputs(signature(a=Path), {"a": url}, Options()) as arguments:
         assert arguments["a"].name == name
         assert arguments["a"].read_text() == content
 
@@ -193,13 +194,13 @@ def test_local_paths_where_the_operator_allows_them(
 ) -> None:
     file = tmp_path / "file"
     file.write_text("read me")
-    assert converted(annotation, str(file), InputOptions(allow_local_files=True)) == expected
+    assert converted(annotation, str(file), Options(allow_local_files=True)) == expected
     assert file.exists()
 
 
 def test_a_local_file_that_is_not_there() -> None:
     with pytest.raises(InputFailure, match=r"^a: cannot be opened: .*No such file"):
-        converted(BinaryIO, "/nowhere/at/all", InputOptions(allow_local_files=True))
+        converted(BinaryIO, "/nowhere/at/all", Options(allow_local_files=True))
 
 
 # --- secrets and choices ----------------------------------------------------------------------
@@ -249,7 +250,7 @@ def test_the_types_of_the_sdk(load_model: Load) -> None:
     import cog
 
     raw = {"path": HELLO, "file": HELLO, "paths": [HELLO], "secret": "s"}
-    with prepared_inputs(predictor.signature, raw) as arguments:
+    with prepared_inputs(predictor.signature, raw, Options()) as arguments:
         assert type(arguments["path"]) is cog.Path
         assert type(arguments["paths"][0]) is cog.Path
         assert arguments["file"].read() == b"hello"
@@ -274,7 +275,7 @@ def test_defaults_are_converted_too(load_model: Load, tmp_path: Path) -> None:
         """,
         "run",
     )
-    with prepared_inputs(predictor.signature, {}) as arguments:
+    with prepared_inputs(predictor.signature, {}, Options()) as arguments:
         assert contents(arguments["url"]) == ("Path", "from-url")
         assert contents(arguments["local"]) == ("Path", "the author's")
         assert contents(arguments["plain"]) == ("Path", "the author's")
@@ -292,7 +293,7 @@ def test_the_defaults_of_input_objects_are_handed_over(load_model: Load) -> None
         """,
         "run",
     )
-    with prepared_inputs(predictor.signature, {}) as arguments:
+    with prepared_inputs(predictor.signature, {}, Options()) as arguments:
         assert arguments == {"a": 1, "b": None}
 
 
@@ -301,7 +302,7 @@ def test_one_prediction_cannot_change_the_default_of_the_next(load_model: Load) 
         "from cog import Input\ndef run(a: dict = Input(default={'k': [1]})): ...", "run"
     )
     for _ in range(2):
-        with prepared_inputs(predictor.signature, {}) as arguments:
+        with prepared_inputs(predictor.signature, {}, Options()) as arguments:
             assert arguments == {"a": {"k": [1]}}
             arguments["a"]["k"].append(2)
 
@@ -319,7 +320,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_files_are_private_and_removed_at_the_end(temporary: Path) -> None:
-    with prepared_inputs(signature(a=Path), {"a": HELLO}) as arguments:
+    with prepared_inputs(signature(a=Path), {"a": HELLO}, Options()) as arguments:
         (folder,) = temporary.iterdir()
         assert folder.stat().st_mode & 0o777 == 0o700
         assert arguments["a"].is_relative_to(folder)
@@ -331,7 +332,7 @@ def test_files_are_removed_after_an_error_or_a_cancellation(
     error: type[BaseException], temporary: Path
 ) -> None:
     def predict() -> None:
-        with prepared_inputs(signature(a=Path), {"a": HELLO}):
+        with prepared_inputs(signature(a=Path), {"a": HELLO}, Options()):
             assert len(list(temporary.iterdir())) == 1
             raise error
 
@@ -342,13 +343,15 @@ def test_files_are_removed_after_an_error_or_a_cancellation(
 
 def test_files_are_removed_when_another_input_fails(temporary: Path) -> None:
     with pytest.raises(InputFailure, match=r"^b: "):
-        prepared_inputs(signature(a=Path, b=Path), {"a": HELLO, "b": "data:"}).__enter__()
+        prepared_inputs(
+            signature(a=Path, b=Path), {"a": HELLO, "b": "data:"}, Options()
+        ).__enter__()
     assert list(temporary.iterdir()) == []
 
 
 def test_the_model_may_move_or_remove_its_files(temporary: Path, tmp_path: Path) -> None:
     raw = {"a": HELLO, "b": HELLO}
-    with prepared_inputs(signature(a=Path, b=Path), raw) as arguments:
+    with prepared_inputs(signature(a=Path, b=Path), raw, Options()) as arguments:
         arguments["a"].unlink()
         arguments["b"].rename(tmp_path / "kept")
     assert list(temporary.iterdir()) == []
@@ -356,7 +359,7 @@ def test_the_model_may_move_or_remove_its_files(temporary: Path, tmp_path: Path)
 
 
 def test_equal_urls_are_different_files() -> None:
-    with prepared_inputs(signature(a=list[Path]), {"a": [HELLO, HELLO]}) as arguments:
+    with prepared_inputs(signature(a=list[Path]), {"a": [HELLO, HELLO]}, Options()) as arguments:
         first, second = arguments["a"]
         first.write_text("changed")
         assert second.read_text() == "hello"
@@ -364,7 +367,7 @@ def test_equal_urls_are_different_files() -> None:
 
 def test_open_files_are_closed_at_the_end(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    options = InputOptions(allow_local_files=True)
+    options = Options(allow_local_files=True)
     raw = {"a": str(tmp_path / "file")}
     with prepared_inputs(signature(a=BinaryIO), raw, options) as arguments:
         stream = arguments["a"]
@@ -374,7 +377,7 @@ def test_open_files_are_closed_at_the_end(tmp_path: Path) -> None:
 
 def test_files_lie_where_the_supervisor_clears_up(tmp_path: Path) -> None:
     with prepared_inputs(
-        signature(a=Path), {"a": "data:text/plain,hello"}, folder=str(tmp_path)
+        signature(a=Path), {"a": "data:text/plain,hello"}, Options(), folder=str(tmp_path)
     ) as arguments:
         assert arguments["a"].is_relative_to(tmp_path)
         assert arguments["a"].read_text() == "hello"

@@ -114,7 +114,7 @@ class Predictor:
     printed = run_python(
         """
 import os, tempfile
-from worker import inputs, outputs, predictor, schema, scope, sdk
+from worker import inputs, options, outputs, predictor, schema, scope, sdk
 sdk.install()
 sys.path.remove(CHECKOUT)
 for name in [*sys.modules]:
@@ -125,7 +125,8 @@ loaded = predictor.load_predictor("predict.py:Predictor", is_train=False)
 document = schema.model_schema(loaded, is_train=False)
 writer = outputs.OutputWriter(tempfile.mkdtemp())
 values = {"file": "data:,hello", "style": "plain"}
-with scope.active_scope(print, {}), inputs.prepared_inputs(loaded.signature, values) as arguments:
+given = inputs.prepared_inputs(loaded.signature, values, options.Options())
+with scope.active_scope(print, {}), given as arguments:
     message = writer.message(loaded.call(**arguments))
 print(bytes(message.output).decode())
 print(document["components"]["schemas"]["Input"]["required"])

@@ -175,7 +175,10 @@ class Seat:
 
     def _opened(self, answer: Answer) -> Opened:
         inputs = prepared_inputs(
-            self._predictor.signature, answer.raw_input(), folder=answer.folder
+            self._predictor.signature,
+            answer.raw_input(),
+            self._place.options,
+            folder=answer.folder,
         )
         return inputs, inputs.__enter__()
 

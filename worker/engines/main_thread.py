@@ -40,6 +40,7 @@ class MainThreadEngine:
         self._capture = place.capture
         self._interrupter = place.interrupter
         self._checkpoint = place.checkpoint
+        self._options = place.options
         self._stage = Stage.TRAIN if place.is_train else Stage.CALL
         self._stopping = False
         self._setup_loop: asyncio.AbstractEventLoop | None = None
@@ -128,7 +129,10 @@ class MainThreadEngine:
         """Run the model; whatever it raises becomes a value here."""
         try:
             inputs = prepared_inputs(
-                self._predictor.signature, answer.raw_input(), folder=answer.folder
+                self._predictor.signature,
+                answer.raw_input(),
+                self._options,
+                folder=answer.folder,
             )
             arguments = self._interrupter.call(inputs.__enter__)
             try:
