@@ -39,6 +39,8 @@ class Job:
         self.cancel_requested = False
         self.accepted = 0
         """Set by the allocator: a job that was accepted before another has the lower number."""
+        self.tries = 0
+        """Counted by the slot tasks: workers that could not be handed it."""
         self._withdraw = withdraw
         self._notify_over = over
         self._scope: trio.CancelScope | None = None

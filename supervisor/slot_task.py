@@ -22,10 +22,11 @@ from protocol.messages import (
     LogLine,
     ProtocolVersion,
 )
-from supervisor.ending import Cause
+from supervisor.ending import Cause, IncarnationEnd
 from supervisor.job import Job
 from supervisor.message_reader import MessageReader
 from supervisor.prediction_folder import PredictionFolder, RunFolderLost
+from supervisor.request_writer import RequestWriter
 from supervisor.results import apply_result, log_line
 from supervisor.state.slot import SlotPhase, SlotState
 
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     from protocol.messages import LogSource, SlotResponse
     from supervisor.incarnation import WorkerContext
 
-__all__ = ["SlotTask"]
+__all__ = ["TRIES_MAX", "SlotTask"]
 
-_FITS_IN_SOCKET: Final = 64 * 1024
-"""Bytes that the empty buffer of an idle slot's socket surely takes at once."""
+TRIES_MAX: Final = 3
+"""Workers that a prediction may be handed to in vain."""
 
 _FOREIGN_CANCEL_INTERVAL: Final = 0.2
 """Seconds. A foreign worker ignores a cancel that comes before it has read `predict`."""
@@ -263,8 +264,7 @@ class SlotTask:
             return encode_slot_request(await self._folder.predict(job.prediction))
         except RunFolderLost:
             # Somebody has cleared the temporary folder; only a new worker gets a new one.
-            self._give_back(job)
-            self._worker.give_up(Cause.FOLDER_LOST, self._worker.run_dir)
+            self._try_elsewhere(job, Cause.FOLDER_LOST, self._worker.run_dir)
             return None
         except (OSError, LocalProtocolError) as error:
             job.failed(f"The prediction could not be sent to the worker: {error}")
@@ -290,55 +290,40 @@ class SlotTask:
         self._job = job
         self.state.predict()
         job.prediction.start(trio.current_time())
-        if len(frame) > _FITS_IN_SOCKET:
-            return await self._write_big(job, frame)
-        # Half a frame would be the end of the socket, so a cancellation waits for the rest.
-        with trio.CancelScope(shield=True):
-            try:
-                with trio.fail_after(self._worker.times.idle_grace):
-                    await self.stream.send_all(memoryview(frame))
-            except trio.BrokenResourceError:
-                # The worker is dead, or about to be; how it died will say more than this.
-                self._not_sent(job, Cause.CHANNEL_CLOSED, f"slot {self.index}")
-                return False
-            except trio.TooSlowError:
-                self._not_sent(job, Cause.STUCK, f"slot {self.index} does not read")
-                return False
-        job.prediction.sent()
-        return True
-
-    async def _write_big(self, job: Job, frame: bytearray) -> bool:
-        """As `_write`, of what does not fit in the socket's buffer: it is written as it is read.
-
-        An event loop that is busy with a neighbour may read late, and nothing is wrong with that.
-        Only a cancellation sets a limit: then the rest has `cancel_grace`.
-        """
-        problem: tuple[Cause, str] | None = None
-        sending = trio.CancelScope(shield=True)
+        writer = RequestWriter(self.stream, f"slot {self.index}", self._worker.times)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_limit_once_cancelled, sending, self._worker.times.cancel_grace)
-                with sending:
-                    try:
-                        await self.stream.send_all(memoryview(frame))
-                    except trio.BrokenResourceError:
-                        problem = Cause.CHANNEL_CLOSED, f"slot {self.index}"
-                nursery.cancel_scope.cancel()
+            await writer.write(frame)
         finally:
-            if sending.cancelled_caught:
-                problem = Cause.STUCK, f"slot {self.index} does not read"
-            if problem is None:
+            if writer.problem is None:
                 job.prediction.sent()
             else:
-                self._not_sent(job, *problem)
-        return problem is None
+                self._not_sent(job, *writer.problem)
+        return writer.problem is None
 
     def _not_sent(self, job: Job, cause: Cause, detail: str) -> None:
         # Meanwhile the slot may have been poisoned, or a lying worker have ended the prediction.
         if self._job is job:
             self._job = None
             job.prediction.unsent()
+            self._try_elsewhere(job, cause, detail)
+        else:
+            self._worker.give_up(cause, detail)
+
+    def _try_elsewhere(self, job: Job, cause: Cause, detail: str) -> None:
+        """This worker cannot be handed `job`, and is given up; the next one may, but not for ever.
+
+        A prediction that no worker can take would otherwise end one after another.
+        """
+        job.tries += 1
+        if job.tries < TRIES_MAX:
             self._give_back(job)
+        else:
+            problem = IncarnationEnd(cause, detail).reason()
+            job.failed(
+                f"The prediction could not be handed to a worker, {job.tries} times. The last "
+                f"time {problem}"
+            )
+            self._ended(job)
         self._worker.give_up(cause, detail)
 
     async def _stop(self, job: Job) -> None:
@@ -381,10 +366,3 @@ class SlotTask:
             self._worker.give_up(
                 Cause.STUCK, f"slot {self.index} was not idle {grace:g} s after its prediction"
             )
-
-
-async def _limit_once_cancelled(scope: trio.CancelScope, grace: float) -> None:
-    try:
-        await trio.sleep_forever()
-    finally:
-        scope.deadline = trio.current_time() + grace

@@ -21,7 +21,7 @@ from supervisor.ending import Cause
 from supervisor.incarnation import WorkerContext
 from supervisor.interface import AtCapacity, PredictionStatus
 from supervisor.model_schema import ModelSchema
-from supervisor.slot_task import SlotTask
+from supervisor.slot_task import TRIES_MAX, SlotTask
 from supervisor.telemetry import Telemetry
 from tests.supervisor.fake_worker import CRASHED, EXITED, FakeWorker, Life, ending, living
 
@@ -229,6 +229,31 @@ async def test_a_worker_that_does_not_read_loses_the_job_but_the_job_is_not_lost
         assert job.prediction.input == {"text": "hi"}
         assert life.allocator.waiting == 1
     await run_again(life, job, tmp_path)
+
+
+async def test_a_prediction_that_no_worker_takes_fails_after_three(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    job = None
+    for number in range(TRIES_MAX):
+        run_dir = tmp_path / str(number)
+        run_dir.mkdir()
+        worker = FakeWorker(run_dir)
+        async with living(worker) as life:
+            await worker.set_up()
+            worker.slots[0].block_writes()
+            if job is None:
+                job = life.submit()
+            else:
+                assert (job.view().status, job.tries) == (S.STARTING, number)
+                life.allocator.put_back(job)
+            await life.end()
+    assert job is not None
+    assert job.view().status is S.FAILED
+    assert job.view().error == (
+        "The prediction could not be handed to a worker, 3 times. The last time it is stuck: "
+        "slot 0 does not read"
+    )
 
 
 async def run_again(life: Life, job: Job, run_dir: Path) -> None:
