@@ -38,11 +38,6 @@ class WorkerEnd:
     last_words: str = ""
     forced: bool = False
 
-    @property
-    def clean(self) -> bool:
-        """Whether it exited with code 0."""
-        return self.exit_code == 0
-
     def describe(self) -> str:
         """For example "killed by SIGKILL" or "exited with code 3"."""
         if self.exit_code is not None:

@@ -189,13 +189,11 @@ async def test_end_by_itself(code: str, expected: WorkerEnd, text: str) -> None:
             end = await link.ended()
             assert end == await link.ended() == await link.end(LONG) == expected
     assert end.describe() == text
-    assert end.clean is (expected.exit_code == 0)
 
 
 def test_end_of_the_unkillable() -> None:
     end = WorkerEnd(None, None)
     assert end.describe() == "could not be killed"
-    assert not end.clean
 
 
 async def test_many_may_wait_for_the_end() -> None:
@@ -322,7 +320,7 @@ async def test_rest_of_the_group_dies_with_the_worker() -> None:
     with trio.fail_after(PATIENCE):
         async with open_worker(foreign(LEAVES_CHILD)) as link:
             worker, child = await read_pids(link.control)
-            assert (await link.ended()).clean
+            assert (await link.ended()).exit_code == 0
             assert not exists(worker)
             await died(child)
 
@@ -417,7 +415,7 @@ async def test_foreign_workers_stderr_is_logged_and_its_end_kept() -> None:
             end = await link.ended()
     lines = [entry["event"] for entry in logged if entry["log_level"] == "info"]
     assert lines == [f"line {n}" for n in range(20_000)] + ["café �, no newline"]
-    assert end.clean
+    assert end.exit_code == 0
     assert len(end.last_words.encode()) == pytest.approx(64 * 1024, abs=2)
     assert end.last_words.endswith("line 19999\ncafé �, no newline")
 
@@ -496,7 +494,7 @@ async def test_slots_are_accepted_in_index_order(
             for index, stream in enumerate(streams):
                 assert await stream.receive_some() == b"slot %d" % index
             await link.control.send_all(b"\n")
-            assert (await link.ended()).clean
+            assert (await link.ended()).exit_code == 0
     if depth:
         shutil.rmtree(deep)
 
