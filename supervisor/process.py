@@ -60,15 +60,17 @@ async def _start(config: Config, stack: AsyncExitStack) -> SpawnedWorker:
     listeners = stack.enter_context(SlotListeners(run_dir, config.max_concurrency))
     capture = stack.enter_context(CapturePipe())
     family = stack.enter_context(open_family())
-    guard = await stack.enter_async_context(open_guard(run_dir, capture.inode, family.mark))
-    family.exclude(guard.pid)
     nursery = await stack.enter_async_context(_open_background())
-    process = await _spawn(config, capture, family)
+    guard = await stack.enter_async_context(open_guard(run_dir, capture.inode, family))
+    async with family.starting:
+        process = await _spawn(config, capture, family)
+        family.found(process.pid)
     # From here to the callback nothing may fail or be cancelled: the process runs.
     link = SpawnedWorker(process, run_dir, listeners, capture, family, guard, config.times)
     stack.push_async_callback(link.kill_and_close)
     link.start(nursery, drain=config.worker_command is not None)
     guard.watch(process.pid)
+    nursery.start_soon(guard.keep)
     log.debug("Worker process started", pid=process.pid, guard=guard.pid)
     return link
 
@@ -128,7 +130,6 @@ class SpawnedWorker:
         self._watching = trio.CancelScope(shield=True)
         self._draining = trio.CancelScope(shield=True)
         self._accepting = trio.CancelScope()
-        family.found(process.pid)
         capture.close_write_end()
         # Cannot fail for want of a descriptor: one has just been closed.
         self._pidfd = os.pidfd_open(process.pid)

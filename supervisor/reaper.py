@@ -69,16 +69,23 @@ class Family:
 
     Attributes:
         mark: what must be in the environment of the worker, and of its guard.
+        starting: to be held while one of them is started, until it is `found` or excluded: nobody
+            can tell it from an orphan before. No orphan is looked for meanwhile.
     """
 
     def __init__(self) -> None:
         self.mark: Final = {_MARK: secrets.token_hex(16)}
+        self.starting: Final = trio.Lock()
         self._others = {child.pid for child in _children()}
         self._worker: int | None = None
 
     def exclude(self, pid: int) -> None:
         """Say that a child of ours is none of the family, although it may look so: the guard."""
         self._others.add(pid)
+
+    def forget(self, pid: int) -> None:
+        """Say that an excluded child has been reaped: who gets its number next may be ours."""
+        self._others.discard(pid)
 
     def found(self, worker_pid: int) -> None:
         """Say which process is the worker. It leads its own session, and we never reap it here."""
@@ -95,19 +102,28 @@ class Family:
         A killed process leaves us its own children, so this looks again until it finds nothing.
         The caller sets a deadline: the kernel may be unable to end a process.
         """
-        while orphans := self.orphans():
-            for pid in orphans:
-                # Not reaped yet, so the number is still its own.
-                with suppress(PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-            for pid in orphans:
-                await _reap(pid)
+        try:
+            # No checkpoint if it is free: even a caller who is cancelled has them killed.
+            self.starting.acquire_nowait()
+        except trio.WouldBlock:
+            await self.starting.acquire()
+        try:
+            while orphans := self.orphans():
+                for pid in orphans:
+                    # Not reaped yet, so the number is still its own.
+                    with suppress(PermissionError):
+                        os.kill(pid, signal.SIGKILL)
+                for pid in orphans:
+                    await _reap(pid)
+        finally:
+            self.starting.release()
 
-    def reap_dead(self) -> None:
+    async def reap_dead(self) -> None:
         """Reap those orphans that have ended already."""
-        for child in _children():
-            if child.state == "Z" and self._claims(child):
-                _collect(child.pid)
+        async with self.starting:
+            for child in _children():
+                if child.state == "Z" and self._claims(child):
+                    _collect(child.pid)
 
     def _claims(self, child: _Child) -> bool:
         # No descendant of a worker can get into a session that exists already: ours is not its.
@@ -149,13 +165,14 @@ async def reap_orphans(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_
         task_status.started()
         async for _ in signals:
             if _has_zombie():
-                _reap_dead_orphans()
+                await _reap_dead_orphans()
 
 
-def _reap_dead_orphans() -> None:
+async def _reap_dead_orphans() -> None:
     try:
-        for family in _families:
-            family.reap_dead()
+        # A copy: families come and go while one is waited for.
+        for family in tuple(_families):
+            await family.reap_dead()
     except OSError as error:
         # No free descriptor to look at /proc; they are found the next time.
         log.warning("Cannot look for ended orphans", error=str(error))

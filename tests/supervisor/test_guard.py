@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ import trio
 
 from supervisor.guard import open_guard
 from supervisor.guard_program import kill_descendants, kill_group
-from tests.supervisor import killed_supervisor
+from supervisor.reaper import Family, open_family
 from tests.supervisor.process_table import (
     PATIENCE,
     died,
@@ -26,65 +25,10 @@ from tests.supervisor.process_table import (
     read_pids,
     runs,
 )
+from tests.supervisor.victim import GONE_WITHIN, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-GONE_WITHIN = 6.0 if "CI" in os.environ else 2.0
-"""Seconds from the supervisor's death to the end of everything that it had started."""
-
-NO_ONES_MARK = {"MARK": "no one's"}
-
-ROOT = Path(__file__).parents[2]
-
-
-class Supervisor:
-    """A process that runs `killed_supervisor`, and all that comes from it."""
-
-    def __init__(self, worker: str, suicide: str, folder: str) -> None:
-        self.folder = folder
-        self._tag = f"TAG={uuid.uuid4()}"
-        name, value = self._tag.split("=")
-        self._environment = os.environ | {
-            name: value,
-            "TMPDIR": folder,
-            "PYTHONPATH": str(ROOT),
-        }
-        self._argv = [sys.executable, killed_supervisor.__file__, worker, suicide]
-
-    @asynccontextmanager
-    async def start(self) -> AsyncIterator[trio.Process]:
-        """Run it; it is dead after the context, whatever the test has found."""
-        process = await trio.lowlevel.open_process(
-            self._argv, stdout=subprocess.PIPE, env=self._environment
-        )
-        assert process.stdout is not None
-        try:
-            async with process.stdout:
-                yield process
-        finally:
-            process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
-
-    def survivors(self) -> set[int]:
-        """Its living descendants: the worker's have the tag, the guard was told of the folder."""
-        found = set()
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            if self._has(pid, "environ", self._tag) or self._has(pid, "cmdline", self.folder):
-                found.add(pid)
-        return found
-
-    def _has(self, pid: int, file: str, text: str) -> bool:
-        try:
-            return text.encode() in Path(f"/proc/{pid}/{file}").read_bytes()
-        except OSError:
-            return False
-
-    async def all_gone(self) -> None:
-        while survivors := self.survivors():
-            for pid in survivors:
-                await died(pid)
 
 
 @pytest.fixture
@@ -134,6 +78,12 @@ async def test_there_is_no_gap(worker: str, suicide: str, folder: str) -> None:
 
 
 @pytest.fixture
+def family() -> Iterator[Family]:
+    with open_family() as family:
+        yield family
+
+
+@pytest.fixture
 async def sleeper() -> AsyncIterator[trio.Process]:
     """A process that leads its own group and is nobody's business."""
     process = await trio.lowlevel.open_process(["sleep", "1000"], start_new_session=True)
@@ -151,47 +101,46 @@ async def dead_pidfd() -> int:
     return pidfd
 
 
-async def test_stand_down_harms_nobody(sleeper: trio.Process, folder: str) -> None:
+async def test_stand_down_harms_nobody(sleeper: trio.Process, folder: str, family: Family) -> None:
     marker = Path(folder) / "marker"
     marker.touch()
-    async with open_guard(folder, 1, NO_ONES_MARK) as guard:
+    async with open_guard(folder, 1, family) as guard:
         guard.watch(sleeper.pid)
+        pid = guard.pid
+        assert pid is not None
         await guard.stand_down()
-        assert not exists(guard.pid)
+        assert guard.pid is None
+        assert not exists(pid)
         await guard.stand_down()
     assert sleeper.poll() is None
     marker.unlink()
 
 
-async def test_the_end_of_the_context_is_a_stand_down(sleeper: trio.Process, folder: str) -> None:
+async def test_the_end_of_the_context_is_a_stand_down(
+    sleeper: trio.Process, folder: str, family: Family
+) -> None:
     with trio.CancelScope() as scope:
-        async with open_guard(folder, 1, NO_ONES_MARK) as guard:
+        async with open_guard(folder, 1, family) as guard:
             guard.watch(sleeper.pid)
             scope.cancel()
-    assert not exists(guard.pid)
+    assert guard.pid is None
     assert sleeper.poll() is None
 
 
-async def test_a_dead_guard_cannot_be_told(folder: str) -> None:
-    async with open_guard(folder, 1, NO_ONES_MARK) as guard:
-        os.kill(guard.pid, signal.SIGKILL)
-        await died(guard.pid)
-        with pytest.raises(BrokenPipeError):
-            guard.watch(os.getpid())
-
-
 async def test_guard_knows_no_secret_and_leads_its_own_session(
-    monkeypatch: pytest.MonkeyPatch, folder: str
+    monkeypatch: pytest.MonkeyPatch, folder: str, family: Family
 ) -> None:
     monkeypatch.setenv("WEBHOOK_TOKEN", "s3cret")
-    async with open_guard(folder, 1, {"MARK": "yes"}) as guard:
+    async with open_guard(folder, 1, family) as guard:
+        assert guard.pid is not None
         assert os.getsid(guard.pid) == guard.pid
         # Is not complete before the end of exec, which no other sign tells.
         environment = b""
         with trio.fail_after(PATIENCE):
             while not environment:
                 environment = await trio.Path(f"/proc/{guard.pid}/environ").read_bytes()
-    assert b"MARK=yes" in environment
+    for name, value in family.mark.items():
+        assert f"{name}={value}".encode() in environment
     assert b"s3cret" not in environment
 
 

@@ -22,10 +22,11 @@ from structlog.testing import capture_logs
 from protocol.transport import AbstractSockets, NamedSockets
 from supervisor.config import Config, Times
 from supervisor.process import SpawnError, WorkerEnd, WorkerEnded, open_worker
-from supervisor.reaper import become_subreaper
+from supervisor.reaper import become_subreaper, reap_orphans
 from tests.supervisor.process_table import (
     LONG,
     PATIENCE,
+    children,
     died,
     exists,
     foreign,
@@ -380,6 +381,26 @@ async def test_nobody_else_dies_with_the_worker() -> None:
             assert process.poll() is None
             process.kill()
             await process.wait()
+
+
+@pytest.mark.usefixtures("subreaper")
+@pytest.mark.parametrize("at_its_end", [False, True])
+async def test_a_killed_guard_is_replaced_while_the_worker_lives(at_its_end: bool) -> None:
+    """And it is not taken for an orphan, nor left, when the worker ends at that moment."""
+    with trio.fail_after(PATIENCE), capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(reap_orphans)
+            async with open_worker(foreign("input()")) as link:
+                guard = logged[0]["guard"]
+                others = children() - {guard}
+                os.kill(guard, signal.SIGKILL)
+                while not (at_its_end or children() - others - {guard}):
+                    await trio.lowlevel.checkpoint()
+                await link.control.send_all(b"\n")
+                assert (await link.ended()).clean
+                assert children() < others
+            nursery.cancel_scope.cancel()
+    assert {entry["log_level"] for entry in logged} <= {"debug", "warning"}
 
 
 # --- last words ------------------------------------------------------------------------------

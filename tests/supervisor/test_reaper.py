@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from supervisor import reaper
 from supervisor.reaper import Family, become_subreaper, is_reaper, open_family, reap_orphans
@@ -129,7 +130,7 @@ async def test_other_children_are_left_alone() -> None:
                 process.kill()
                 await died(process.pid)
             # Zombies now: their statuses belong to who has started them.
-            family.reap_dead()
+            await family.reap_dead()
             for process in elder, near, guard, worker:
                 assert await process.wait() == -signal.SIGKILL
 
@@ -173,3 +174,38 @@ async def test_end_gives_up_only_at_the_callers_deadline() -> None:
         await died(pid)
         await family.end()
         assert not exists(pid)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_who_is_being_started_is_no_orphan(dies: bool) -> None:
+    """Not before it can be seen whose it is, nor when it is dead at once."""
+    with trio.fail_after(PATIENCE), open_family() as family:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(reap_orphans)
+            async with family.starting:
+                nursery.start_soon(family.end)
+                process = await trio.lowlevel.open_process(
+                    ["false" if dies else "sleep", "1000"], start_new_session=True, env={}
+                )
+                if dies:
+                    await died(process.pid)
+                await wait_all_tasks_blocked()
+                assert exists(process.pid)
+                assert runs(process.pid) is not dies
+                family.exclude(process.pid)
+            await family.end()
+            if not dies:
+                assert runs(process.pid)
+                process.kill()
+            assert await process.wait() == (1 if dies else -signal.SIGKILL)
+            nursery.cancel_scope.cancel()
+
+
+async def test_who_gets_the_number_of_a_forgotten_child_is_an_orphan() -> None:
+    with open_family() as family, trio.fail_after(PATIENCE):
+        pid = await orphan(family)
+        family.exclude(pid)
+        assert family.orphans() == []
+        family.forget(pid)
+        assert family.orphans() == [pid]
+        await family.end()
