@@ -42,6 +42,34 @@ away = subprocess.Popen(["sleep", "1000"], start_new_session=True)
 print(os.getpid(), away.pid, flush=True)
 time.sleep(1000)
 """,
+    # In sessions of their own, without an environment, their stderr elsewhere.
+    "with a tree elsewhere": """
+import os, subprocess, sys, time
+code = (
+    "import subprocess, sys, time;"
+    "child = subprocess.Popen([sys.argv[1], '1000'], executable='sleep',"
+    "                         start_new_session=True, env={});"
+    "print(child.pid, flush=True);"
+    "time.sleep(1000)"
+)
+tree = subprocess.Popen(
+    [sys.executable, "-ISc", code, "TAG=" + os.environ["TAG"]],
+    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, env={},
+)
+print(os.getpid(), tree.pid, tree.stdout.readline().decode(), flush=True)
+time.sleep(1000)
+""",
+    "starting more and more": """
+import os, subprocess, time
+print(os.getpid(), os.getpid(), flush=True)
+children = []
+for _ in range(300):
+    children.append(subprocess.Popen(
+        ["TAG=" + os.environ["TAG"], "1000"], executable="sleep",
+        stderr=subprocess.DEVNULL, start_new_session=True, env={},
+    ))
+time.sleep(1000)
+""",
     "dead, its child left": """
 import os, subprocess
 child = subprocess.Popen(["sleep", "1000"], stderr=subprocess.DEVNULL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import trio
 
 from supervisor.guard import open_guard
-from supervisor.guard_program import kill_descendants, kill_group
+from supervisor.guard_program import find_members, kill_descendants, signal_group
 from supervisor.reaper import Family, open_family
 from tests.supervisor.process_table import (
     PATIENCE,
@@ -37,7 +38,16 @@ def folder() -> Iterator[str]:
         yield path
 
 
-@pytest.mark.parametrize("worker", ["sleeping", "holding the GIL", "with a child elsewhere"])
+@pytest.mark.parametrize(
+    "worker",
+    [
+        "sleeping",
+        "holding the GIL",
+        "with a child elsewhere",
+        "with a tree elsewhere",
+        "starting more and more",
+    ],
+)
 async def test_kill_of_the_supervisor_takes_the_worker_and_its_child(
     worker: str, folder: str
 ) -> None:
@@ -147,7 +157,7 @@ async def test_guard_knows_no_secret_and_leads_its_own_session(
 async def test_a_number_that_is_used_again_is_left_alone(sleeper: trio.Process) -> None:
     """The worker was reaped, and a stranger has got its number and leads a group of it."""
     pidfd = await dead_pidfd()
-    kill_group(sleeper.pid, pidfd)
+    signal_group(sleeper.pid, pidfd, signal.SIGKILL)
     os.close(pidfd)
     assert sleeper.poll() is None
 
@@ -164,8 +174,8 @@ async def test_the_group_of_a_reaped_worker_is_killed() -> None:
         pidfd = os.pidfd_open(process.pid)
         await process.wait()
         assert runs(child)
-        kill_group(process.pid, pidfd)
-        kill_group(process.pid, pidfd)
+        signal_group(process.pid, pidfd, signal.SIGKILL)
+        signal_group(process.pid, pidfd, signal.SIGKILL)
         await died(child)
         os.close(pidfd)
 
@@ -194,7 +204,7 @@ time.sleep(1000)
         # The supervisor itself, and the worker's reader, have the pipe elsewhere than as stderr.
         reader = await trio.lowlevel.open_process(["sleep", "1000"], stdin=read_end)
         inode = os.fstat(read_end).st_ino
-        await trio.to_thread.run_sync(kill_descendants, inode, mark)
+        await trio.to_thread.run_sync(kill_descendants, None, inode, mark)
         assert await member.wait() == -signal.SIGKILL
         await died(child)
         for process in sleeper, reader:
@@ -203,3 +213,67 @@ time.sleep(1000)
         await reader.wait()
     os.close(read_end)
     os.close(write_end)
+
+
+ORPHAN_IN_THE_SESSION = """
+import subprocess, sys, time
+code = (
+    "import subprocess;"
+    "child = subprocess.Popen(['sleep', '1000'], stderr=-3, process_group=0, env={});"
+    "print(child.pid, flush=True)"
+)
+subprocess.run([sys.executable, "-ISc", code], process_group=0)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("leader_dead", [False, True])
+async def test_an_orphan_in_the_workers_session_is_killed(
+    leader_dead: bool, sleeper: trio.Process
+) -> None:
+    """Its group is its own, its parent is dead, environment and stderr (DEVNULL) say nothing."""
+    with trio.fail_after(PATIENCE):
+        worker = await trio.lowlevel.open_process(
+            [sys.executable, "-ISc", ORPHAN_IN_THE_SESSION],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert worker.stdout is not None
+        async with worker.stdout:
+            (orphan,) = await read_pids(worker.stdout)
+        pidfd = os.pidfd_open(worker.pid)
+        if leader_dead:
+            worker.kill()
+            await worker.wait()
+        told = worker.pid, pidfd
+        await trio.to_thread.run_sync(kill_descendants, told, 1, "no one's")
+        await died(orphan)
+        assert await worker.wait() == -signal.SIGKILL
+        os.close(pidfd)
+        assert sleeper.poll() is None
+
+
+async def test_nothing_stays_stopped_if_the_look_around_fails(
+    monkeypatch: pytest.MonkeyPatch, sleeper: trio.Process
+) -> None:
+    looks = iter([os.listdir("/proc")])
+
+    def listdir(path: str) -> list[str]:
+        for names in looks:
+            return names
+        raise OSError(errno.ENFILE, path)
+
+    pidfd = os.pidfd_open(sleeper.pid)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", listdir)
+        with pytest.raises(OSError, match="/proc"):
+            kill_descendants((sleeper.pid, pidfd), 1, "no one's")
+    os.close(pidfd)
+    with trio.fail_after(PATIENCE):
+        assert await sleeper.wait() == -signal.SIGKILL
+
+
+async def test_who_has_the_number_of_a_dead_member_is_a_stranger(sleeper: trio.Process) -> None:
+    """So are its children and its group: here, we ourselves and all of ours."""
+    members = {sleeper.pid: b"1", os.getppid(): b"1"}
+    assert find_members(None, 1, "no one's", members) == []

@@ -54,12 +54,17 @@ class Supervisor:
                 await process.wait()
 
     def survivors(self) -> set[int]:
-        """Its living descendants: the worker's have the tag, the guard was told of the folder."""
-        found = set()
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            if self._has(pid, "environ", self._tag) or self._has(pid, "cmdline", self.folder):
-                found.add(pid)
-        return found
+        """Its living descendants.
+
+        The worker's have the tag, or were started with it. The guard was told of the folder.
+        """
+        return {
+            pid
+            for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+            if self._has(pid, "environ", self._tag)
+            or self._has(pid, "cmdline", self._tag)
+            or self._has(pid, "cmdline", self.folder)
+        }
 
     def _has(self, pid: int, file: str, text: str) -> bool:
         try:
