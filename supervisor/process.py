@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from supervisor.capture import CapturePipe
+from supervisor.descriptors import limit_descriptors_of
 from supervisor.guard import Guard, open_guard
 from supervisor.link import SpawnError, WorkerEnd, WorkerEnded, WorkerLink
 from supervisor.reaper import Family, open_family
@@ -71,6 +72,8 @@ async def _start(config: Config, stack: AsyncExitStack) -> SpawnedWorker:
     link.start(nursery, drain=config.worker_command is not None)
     guard.watch(process.pid)
     nursery.start_soon(guard.keep)
+    if config.worker_descriptors is not None:
+        limit_descriptors_of(process.pid, config.worker_descriptors)
     log.debug("Worker process started", pid=process.pid, guard=guard.pid)
     return link
 

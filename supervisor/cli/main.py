@@ -15,6 +15,7 @@ from supervisor.cli.interpreter import find_interpreter, require_worker_packages
 from supervisor.cli.options import OPTIONS
 from supervisor.cli.resolve import UsageError, resolve
 from supervisor.cli.values import SWITCH
+from supervisor.descriptors import raise_limit
 
 if TYPE_CHECKING:
     from supervisor.config import Config
@@ -85,7 +86,7 @@ def _texts(given: dict[str, Any]) -> dict[str, str]:
 
 def _serve(**given: Any) -> int:
     resolved = resolve(_texts(given), os.environ)
-    config = _with_interpreter(resolved.config)
+    config, notices = _with_descriptors(_with_interpreter(resolved.config))
     # What only a server needs is imported only now: `--help` and errors stay quick.
     import trio
 
@@ -97,7 +98,7 @@ def _serve(**given: Any) -> int:
     log = structlog.get_logger("supervisor.cli")
     if config.upload_url is not None:
         log.warning("--upload-url has no effect yet: output files are answered as data URLs")
-    for notice in resolved.notices:
+    for notice in resolved.notices + notices:
         log.warning(notice)
     code = 0
     try:
@@ -126,6 +127,22 @@ def _with_interpreter(config: Config) -> Config:
     python = find_interpreter(config.python)
     require_worker_packages(python)
     return attrs.evolve(config, python=python)
+
+
+def _with_descriptors(config: Config) -> tuple[Config, list[str]]:
+    """Raise our limit of open descriptors; the configuration with the worker's, and notices.
+
+    Raises:
+        UsageError: it is too low for so many slots.
+    """
+    limit = raise_limit()
+    slots = config.max_concurrency
+    shortage = limit.shortage(slots)
+    if shortage is not None:
+        raise UsageError(shortage)
+    notice = limit.notice(slots, config.limits.max_connections)
+    config = attrs.evolve(config, worker_descriptors=limit.of_worker(slots))
+    return config, [notice] if notice is not None else []
 
 
 cli.add_command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -23,6 +24,13 @@ def _environment_of_nobody(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("COG_", "COGLET_")) or name in ("PORT", "LOG_FORMAT", "RUST_LOG"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _limit_of_descriptors():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.fixture
@@ -146,6 +154,18 @@ def test_a_switch_can_be_turned_off_against_the_environment(command, served, mon
     command("serve", "predict.py")
     command("serve", "predict.py", "--no-await-explicit-shutdown")
     assert [config.await_explicit_shutdown for config in served] == [True, False]
+
+
+def test_the_limit_of_descriptors_is_raised_and_the_worker_keeps_the_old_one(
+    command, served
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
+    command("serve", "predict.py")
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
+    command("serve", "predict.py", "--max-concurrency", "200")
+    assert [config.worker_descriptors for config in served] == [300, 528]
 
 
 # --- the worker's interpreter ------------------------------------------------------------------

@@ -153,6 +153,23 @@ async def test_secrets_stay_out_of_the_environment(monkeypatch: pytest.MonkeyPat
             assert await read_line(link.control) == "None yes"
 
 
+async def test_worker_gets_its_own_limit_of_descriptors() -> None:
+    code = """
+        import resource
+        input()
+        print(*resource.getrlimit(resource.RLIMIT_NOFILE), flush=True)
+    """
+    ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with trio.fail_after(PATIENCE):
+        async with open_worker(foreign(code, worker_descriptors=77)) as link:
+            await link.control.send_all(b"\n")
+            assert await read_pids(link.control) == [77, ours[1]]
+        async with open_worker(foreign(code)) as link:
+            await link.control.send_all(b"\n")
+            assert await read_pids(link.control) == list(ours)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == ours
+
+
 async def test_run_folder_is_private_and_holds_the_sockets(temp_root: str) -> None:
     with trio.fail_after(PATIENCE):
         async with open_worker(foreign(SLEEPER, max_concurrency=2)) as link:
