@@ -414,7 +414,7 @@ async def test_a_killed_guard_is_replaced_while_the_worker_lives(at_its_end: boo
                 while not (at_its_end or children() - others - {guard}):
                     await trio.lowlevel.checkpoint()
                 await link.control.send_all(b"\n")
-                assert (await link.ended()).clean
+                assert (await link.ended()).exit_code == 0
                 assert children() < others
             nursery.cancel_scope.cancel()
     assert {entry["log_level"] for entry in logged} <= {"debug", "warning"}
