@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.json_text import loads
-from protocol.messages import Cancelled, Done, Failed
+from protocol.messages import Cancelled, Done, Failed, LogSource
 from protocol.spill import input_folder, read_spill
 from worker import error_text
 from worker.error_text import Stage
@@ -47,12 +47,15 @@ class Answer:
         predict: Predict,
         stage: Stage,
         checkpoint: Callable[[], None] | None = None,
+        *,
+        error_prefixes: bool,
     ) -> None:
         """Begin an answer.
 
-        `stage` is what is said when the model's function raises; `checkpoint` may raise when a
-        metric was sent.
+        `stage` is what is said when the model's function raises, if `error_prefixes`; `checkpoint`
+        may raise when a metric was sent.
         """
+        self._error_prefixes = error_prefixes
         self._slot = slot
         self._predict = predict
         self._outputs = OutputWriter(predict.output_dir)
@@ -121,7 +124,10 @@ class Answer:
         return Cancelled(self._predict.id)
 
     def outcome_of(self, error: BaseException) -> Outcome:
-        """What comes of a prediction in which `error` was raised, wherever that was."""
+        """What comes of a prediction in which `error` was raised, wherever that was.
+
+        The traceback of what the model has raised goes into its logs.
+        """
         match error:
             case CancelationException():
                 return self.cancelled()  # or the model has raised it itself, which means the same
@@ -130,10 +136,14 @@ class Answer:
             case InputFailure():
                 text = error_text.input_failed(error)
             case OutputFailure():
-                text = error_text.prediction_failed(Stage.OUTPUT, error)
+                text = self._failed(Stage.OUTPUT, error)
             case _:
-                text = error_text.prediction_failed(self.stage, error)
+                self.sink.write(LogSource.STDERR, error_text.model_traceback(error))
+                text = self._failed(self.stage, error)
         return Failed(self._predict.id, text)
+
+    def _failed(self, stage: Stage, error: BaseException) -> str:
+        return error_text.prediction_failed(stage, error, prefixes=self._error_prefixes)
 
     def end(self, outcome: Outcome) -> None:
         """Send what is held and the terminal message, in one write."""

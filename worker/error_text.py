@@ -1,4 +1,9 @@
-"""What the supervisor is told when something of the model's has failed, in coglet's words."""
+"""What the supervisor is told when something of the model's has failed.
+
+The error of a prediction is what was raised: `ValueError: boom`. Coglet puts two prefixes before
+that, so a client that looks for the text itself finds it in both. `--error-prefixes` is for clients
+that compare the whole.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +51,7 @@ _BELOW_THE_MODEL: Final = (
 
 
 class Stage(Enum):
-    """Where in a prediction the model's code failed."""
+    """Where in a prediction the model's code failed, in coglet's words."""
 
     CALL = "Prediction failed"
     ASYNC_CALL = "Async prediction failed"
@@ -58,11 +63,16 @@ class Stage(Enum):
 
 def describe(error: BaseException) -> str:
     """`ValueError: boom`; an exception that cannot be printed is named only."""
+    name, text = _name_and_text(error)
+    return _sendable(f"{name}: {text}" if text else name)
+
+
+def _name_and_text(error: BaseException) -> tuple[str, str]:
     try:
         text = str(error)
     except Exception as second:
         text = f"<{type(second).__name__} in __str__>"
-    return _sendable(f"{type(error).__name__}: {text}")
+    return type(error).__name__, text
 
 
 def _sendable(text: str) -> str:
@@ -72,10 +82,16 @@ def _sendable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def prediction_failed(stage: Stage, error: BaseException) -> str:
-    """The error of a prediction whose model raised `error`."""
-    text = _sendable(str(error)) if stage is Stage.OUTPUT else describe(error)
-    return f"Prediction failed: {stage.value}: {text}"
+def prediction_failed(stage: Stage, error: BaseException, *, prefixes: bool) -> str:
+    """The error of a prediction whose model raised `error`. `prefixes`: as coglet says it."""
+    name, text = _name_and_text(error)
+    if stage is Stage.OUTPUT:
+        said = text  # names its place itself
+    elif prefixes:
+        said = f"{name}: {text}"
+    else:
+        return describe(error)
+    return _sendable(f"Prediction failed: {stage.value}: {said}" if prefixes else said)
 
 
 def input_failed(error: Exception) -> str:
@@ -90,10 +106,9 @@ def input_lost(reason: object) -> str:
 
 def setup_failed(error: BaseException | str, *, loading: bool = False) -> str:
     """The error of a worker whose model did not load (its text says so itself) or set up."""
-    if loading:
+    if loading or isinstance(error, str):
         return _sendable(f"Setup failed: {error}")
-    text = error if isinstance(error, str) else describe(error)
-    return f"Setup failed: setup failed: {text}"
+    return f"Setup failed: {describe(error)}"
 
 
 def healthcheck_failed(error: BaseException) -> str:

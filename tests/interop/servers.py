@@ -228,7 +228,7 @@ def _our_server(
     argv = [sys.executable, "-P", "-c", _OUR_COMMAND, "serve", ref, "--port", "0"]
     argv += ["--max-concurrency", str(slots)]
     if cell.worker == "ours":
-        argv += ["--python", str(python)]
+        argv += ["--python", str(python), "--error-prefixes"]
     else:
         argv += ["--worker-command", shlex.join([str(python), "-c", _COGLETS_WORKER])]
     return argv, _plain_environment(), 0
@@ -249,6 +249,7 @@ def _coglets_server(
             f"#!/bin/sh\nexec {shlex.quote(str(python))} -P {shlex.quote(str(launch))}\n"
         )
         shim.chmod(0o755)
+        environ["COGLET_ERROR_PREFIXES"] = "1"
         if cell.version.startswith("0.19."):
             environ["COGLET_DIALECT"] = "0.19"
     port = free_port()

@@ -148,16 +148,16 @@ class Predictor:
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
-        ("raise ValueError('boom')", "Async prediction failed: ValueError: boom"),
-        ("sys.exit(3)", "Async prediction failed: SystemExit: 3"),
-        ("raise KeyboardInterrupt", "Async prediction failed: KeyboardInterrupt: "),
-        ("raise asyncio.CancelledError", "Async prediction failed: CancelledError: "),
+        ("raise ValueError('boom')", "ValueError: boom"),
+        ("sys.exit(3)", "SystemExit: 3"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise asyncio.CancelledError", "CancelledError"),
         (
             "raise ValueError('cancelled by user')",
-            "Async prediction failed: ValueError: cancelled by user",
+            "ValueError: cancelled by user",
         ),
-        ("return (1 / 0 for _ in 'x')", "Generator iteration error: ZeroDivisionError: "),
-        ("return float('nan')", "Failed to serialize output: output"),
+        ("return (1 / 0 for _ in 'x')", "ZeroDivisionError: "),
+        ("return float('nan')", "output"),
     ],
 )
 def test_what_the_model_raises_fails_the_prediction_alone(
@@ -184,7 +184,7 @@ class Predictor:
         driver.wait_for_log("waiting")
         end = driver.predict(slot=1, fail=True).end
         assert isinstance(end, Failed)
-        assert end.error.startswith(f"Prediction failed: {error}")
+        assert end.error.startswith(error)
         fifo.write_text("go")
         assert driver.result(0).outputs == ["fine"]
         driver.wait_idle(0)
@@ -209,7 +209,7 @@ class Predictor:
     with worker(tmp_path, model) as driver:
         driver.wait_ready()
         end = driver.predict(how="await").end
-        assert end == Failed("p1", "Prediction failed: Async prediction failed: SystemExit: 5")
+        assert end == Failed("p1", "SystemExit: 5")
         assert driver.predict("p2", how="leave").outputs == ["fine"]
         driver.shutdown()
 
@@ -331,7 +331,7 @@ class Predictor:
 
 @pytest.mark.parametrize(
     ("how", "logs"),
-    [("await", ""), ("cleanup", "cleaned up\n"), ("swallow", ""), ("error", "")],
+    [("await", ""), ("cleanup", "cleaned up\n"), ("swallow", ""), ("error", "ValueError\n")],
 )
 def test_cancel(tmp_path: Path, how: str, logs: str) -> None:
     with worker(tmp_path, CANCELLABLE, slots=2) as driver:
@@ -344,7 +344,9 @@ def test_cancel(tmp_path: Path, how: str, logs: str) -> None:
             driver.cancel(f"p{number}")
             result = driver.result()
             assert result.end == Cancelled(f"p{number}")
-            assert result.logs == logs
+            # The last line of a traceback, if the clean-up has failed.
+            assert result.logs.endswith(logs)
+            assert bool(result.logs) == bool(logs)
             driver.wait_idle()
         driver.cancel(None, slot=1)
         assert driver.result(1).end == Cancelled("other")
@@ -506,4 +508,4 @@ def test_training(tmp_path: Path) -> None:
         driver.wait_ready()
         assert driver.predict(n=1).outputs == ["trained"]
         end = driver.predict("p2", n=0).end
-        assert end.error == "Prediction failed: Async training failed: ValueError: zero"
+        assert end.error == "ValueError: zero"

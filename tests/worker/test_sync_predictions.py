@@ -114,12 +114,12 @@ def test_generators_are_streamed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
-        ("raise ValueError('boom')", "Prediction failed: Prediction failed: ValueError: boom"),
-        ("raise ValueError", "Prediction failed: Prediction failed: ValueError: "),
-        ("import sys; sys.exit(3)", "Prediction failed: Prediction failed: SystemExit: 3"),
-        ("raise KeyboardInterrupt", "Prediction failed: Prediction failed: KeyboardInterrupt: "),
-        ("raise BaseException('b')", "Prediction failed: Prediction failed: BaseException: b"),
-        ("raise ValueError('\\ud800')", "Prediction failed: Prediction failed: ValueError: ?"),
+        ("raise ValueError('boom')", "ValueError: boom"),
+        ("raise ValueError", "ValueError"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise BaseException('b')", "BaseException: b"),
+        ("raise ValueError('\\ud800')", "ValueError: ?"),
     ],
 )
 def test_what_the_model_raises_fails_the_prediction_alone(
@@ -150,10 +150,61 @@ def test_errors_that_cannot_be_told_are_told_anyway(tmp_path: Path) -> None:
     with worker(tmp_path, model) as driver:
         driver.wait_ready()
         end = driver.predict(long=False).end
-        assert end.error == "Prediction failed: Prediction failed: Odd: <ValueError in __str__>"
+        assert end.error == "Odd: <ValueError in __str__>"
         end = driver.predict("p2", long=True).end
-        assert end.error.startswith("Prediction failed: Prediction failed: ValueError: xxx")
+        assert end.error.startswith("ValueError: xxx")
         assert len(end.error) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("raise ValueError('boom')", "Prediction failed: Prediction failed: ValueError: boom"),
+        ("raise ValueError", "Prediction failed: Prediction failed: ValueError: "),
+        (
+            "return float('inf')",
+            "Prediction failed: Failed to serialize output: output: inf is no number in JSON",
+        ),
+    ],
+)
+def test_errors_as_coglet_words_them(tmp_path: Path, statement: str, error: str) -> None:
+    model = f"""
+    class Predictor:
+        def predict(self) -> float:
+            {statement}
+    """
+    with worker(tmp_path, model, options={"error_prefixes": True}) as driver:
+        driver.wait_ready()
+        assert driver.predict().end == Failed("p1", error)
+
+
+def test_the_traceback_is_in_the_logs(tmp_path: Path) -> None:
+    model = """
+    import os
+    def inner():
+        raise ValueError("boom")
+    class Predictor:
+        def predict(self, how: str):
+            print("before")
+            os.write(1, b"in C\\n")
+            return getattr(self, how)()
+        def fail(self):
+            try:
+                inner()
+            except ValueError as error:
+                raise RuntimeError("no luck") from error
+        def output(self):
+            return float("nan")
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        logs = driver.predict(how="fail").logs
+        assert logs.startswith("before\nin C\nTraceback (most recent call last):\n")
+        assert "ValueError: boom\n\nThe above exception was the direct cause" in logs
+        assert logs.endswith("RuntimeError: no luck\n")
+        assert logs.count('predict.py", line') == 4
+        assert "worker/" not in logs, "the model's frames only"
+        assert driver.predict("p2", how="output").logs == "before\nin C\n", "it names its place"
 
 
 def test_a_generator_fails_in_the_middle(tmp_path: Path) -> None:
@@ -167,7 +218,7 @@ def test_a_generator_fails_in_the_middle(tmp_path: Path) -> None:
         driver.wait_ready()
         result = driver.predict()
         assert result.outputs == [1]
-        assert result.end.error == "Prediction failed: Generator iteration error: ValueError: mid"
+        assert result.end.error == "ValueError: mid"
 
 
 def test_an_output_that_is_no_json(tmp_path: Path) -> None:
@@ -179,7 +230,7 @@ def test_an_output_that_is_no_json(tmp_path: Path) -> None:
     with worker(tmp_path, model) as driver:
         driver.wait_ready()
         end = driver.predict().end
-        assert end.error.startswith("Prediction failed: Failed to serialize output: output.scores")
+        assert end.error.startswith("output.scores")
 
 
 def test_a_big_output_goes_to_a_spill_file(tmp_path: Path) -> None:
@@ -399,4 +450,4 @@ def test_training(tmp_path: Path) -> None:
         driver.wait_ready()
         assert driver.predict(n=1).outputs == ["trained"]
         end = driver.predict("p2", n=0).end
-        assert end.error == "Prediction failed: Training failed: ValueError: zero"
+        assert end.error == "ValueError: zero"

@@ -117,7 +117,12 @@ class Seat:
         if self._task is not None:
             self._slot.refuse(predict)
             return
-        answer = Answer(self._slot, predict, self._stage)
+        answer = Answer(
+            self._slot,
+            predict,
+            self._stage,
+            error_prefixes=self._place.options.error_prefixes,
+        )
         if self._cancels.begin(predict.id):
             self._cancels.finish()
             answer.end(answer.cancelled())
@@ -158,6 +163,10 @@ class Seat:
             finally:
                 inputs.__exit__(None, None, None)
         except BaseException as error:
+            if self._cancels.cancelled and isinstance(error, asyncio.CancelledError):
+                return answer.cancelled()
+            if self._only_one:
+                self._place.capture.catch_up()  # what C code said comes before the traceback
             return answer.outcome_of(error)
         return answer.done()
 

@@ -110,7 +110,13 @@ class MainThreadEngine:
         return self._slot.reader.next_frame()
 
     def _serve_one(self, predict: Predict) -> None:
-        answer = Answer(self._slot, predict, self._stage, self._checkpoint)
+        answer = Answer(
+            self._slot,
+            predict,
+            self._stage,
+            self._checkpoint,
+            error_prefixes=self._options.error_prefixes,
+        )
         outcome: Outcome = answer.cancelled()
         if self._interrupter.begin(predict.id):
             self._interrupter.finish()
@@ -143,6 +149,7 @@ class MainThreadEngine:
             finally:
                 inputs.__exit__(None, None, None)
         except BaseException as error:
+            self._capture.catch_up()  # what C code said before comes before the traceback
             return answer.outcome_of(error)
         return answer.done()
 
