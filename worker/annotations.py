@@ -17,9 +17,11 @@ from typing import Any, Final
 
 import attrs
 
+from worker.constraints import constraints_of
 from worker.shapes import (
     Array,
     Choice,
+    Constrained,
     FilePath,
     FileStream,
     Mapping,
@@ -33,6 +35,7 @@ from worker.shapes import (
     Stream,
     Union,
     Unknown,
+    constrained,
 )
 
 __all__ = ["shape_of"]
@@ -63,8 +66,9 @@ def _shape(annotation: Any, seen: tuple[type, ...]) -> Shape:
     if annotation is Any or annotation is object:
         return OpenObject()
     if origin is typing.Annotated:
-        inner = _shape(arguments[0], seen)
-        return _opaque(inner) if _has_opaque_marker(arguments[1:]) else inner
+        inner, *metadata = arguments
+        shape = constrained(_shape(inner, seen), constraints_of(*metadata))
+        return _opaque(shape) if _has_opaque_marker(metadata) else shape
     if origin in (typing.Union, types.UnionType):
         return _union(arguments, seen)
     if origin is typing.Literal:
@@ -77,10 +81,13 @@ def _shape(annotation: Any, seen: tuple[type, ...]) -> Shape:
     kind = origin or annotation
     if not isinstance(kind, type):
         return Unknown()
+    if issubclass(kind, io.IOBase) or kind in (typing.IO, typing.BinaryIO, typing.TextIO):
+        is_text = kind is typing.TextIO or arguments == (str,)
+        return FileStream(text=is_text or issubclass(kind, io.TextIOBase))
     return _plain_class(kind) or _generic_class(kind, arguments, seen) or _record(kind, seen)
 
 
-def _has_opaque_marker(metadata: tuple[Any, ...]) -> bool:
+def _has_opaque_marker(metadata: list[Any]) -> bool:
     return any(type(item).__name__ == "_OpaqueMarker" for item in metadata)
 
 
@@ -88,6 +95,8 @@ def _opaque(shape: Shape) -> Shape:
     match shape:
         case Nullable(inner):
             return Nullable(_opaque(inner))
+        case Constrained(inner, constraints):
+            return constrained(_opaque(inner), constraints)
         case Array():
             return Array(OpenObject())
         case _:
@@ -122,8 +131,6 @@ def _plain_class(kind: type) -> Shape | None:
         return FilePath(pathlib.Path if is_abstract else kind)
     if callable(getattr(kind, "get_secret_value", None)):
         return SecretText(kind)
-    if issubclass(kind, io.IOBase) or kind in (typing.IO, typing.BinaryIO, typing.TextIO):
-        return FileStream(text=kind is typing.TextIO or issubclass(kind, io.TextIOBase))
     return None
 
 

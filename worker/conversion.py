@@ -53,6 +53,8 @@ def converter_for(shape: Shape) -> Converter | None:
             return _nullable(converter_for(inner))
         case shapes.Union(variants):
             return _union(variants)
+        case shapes.Constrained(inner, _):
+            return converter_for(inner)
         case _:
             return None
 
@@ -182,11 +184,12 @@ def _union(variants: tuple[Shape, ...]) -> Converter | None:
 
     So a URL for `str | Path` becomes a file, and any other text stays a text.
     """
-    converters = [(shape, converter_for(shape)) for shape in variants]
+    bare = [shapes.without_constraints(shape)[0] for shape in variants]
+    converters = [(shape, converter_for(shape)) for shape in bare]
     converting = [(shape, each) for shape, each in converters if each is not None]
     if not converting:
         return None
-    takes_text = Scalar.STRING in variants
+    takes_text = Scalar.STRING in bare
 
     def convert(value: Any, place: str, files: InputFiles, local: bool) -> Plan:
         for shape, converter in converting:

@@ -10,13 +10,14 @@ import sys
 from enum import Enum
 from math import isfinite
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import RemoteProtocolError, Unserialisable
 from protocol.json_text import dumps, loads
 from worker import shapes
+from worker.fragments import Node, fragment, in_order, keywords, title_of
 from worker.openapi import document
-from worker.shapes import Nullable
+from worker.shapes import Nullable, without_constraints
 from worker.signature import NO_DEFAULT
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ __all__ = ["BUNDLED_SCHEMA", "derive_schema", "model_schema"]
 
 BUNDLED_SCHEMA: Final = ".cog/openapi_schema.json"
 """Where an image has its document, from the working folder."""
-
-Node: TypeAlias = dict[str, Any]
 
 _MISSING: Final = object()
 
@@ -68,10 +67,10 @@ def derive_schema(signature: Signature, *, is_train: bool) -> Node:
     if required:
         inputs["required"] = required
     inputs["type"] = "object"
-    output = {**_fragment(signature.returns, is_input=False), "title": "Output"}
+    output = {**fragment(signature.returns, is_input=False), "title": "Output"}
     return document(
         inputs,
-        _sorted(output),
+        in_order(output),
         enumerations,
         is_train=is_train,
         is_streaming=signature.is_streaming,
@@ -135,34 +134,23 @@ def _property(field: Field, shape: Shape, default: Any, order: int, enumerations
     constraints = field.constraints
     inner = shape.inner if isinstance(shape, Nullable) else shape
     item = inner.item if isinstance(inner, shapes.Array) else inner
+    item, _ = without_constraints(item)
     values = constraints.choices or (item.values if isinstance(item, shapes.Choice) else ())
     node: Node = {"x-order": order}
     if values:
         enumerations[field.name] = _enumeration(field.name, values, item)
         reference = {"$ref": f"#/components/schemas/{field.name}"}
         if isinstance(inner, shapes.Array):
-            node.update(type="array", items=reference, title=_title(field.name))
+            node.update(type="array", items=reference, title=title_of(field.name))
         else:
             node["allOf"] = [reference]
         if isinstance(shape, Nullable):
             node["nullable"] = True
     else:
-        node.update(_fragment(shape, is_input=True), title=_title(field.name))
+        node.update(fragment(shape, is_input=True), title=title_of(field.name))
     if default is not _MISSING and default is not NO_DEFAULT:
         node["default"] = default
-    for key, value in (
-        ("description", constraints.description),
-        ("minimum", constraints.ge),
-        ("maximum", constraints.le),
-        ("minLength", constraints.min_length),
-        ("maxLength", constraints.max_length),
-        ("pattern", constraints.regex),
-        ("deprecated", constraints.deprecated or None),
-        ("x-cog-accept", constraints.accept),
-    ):
-        if value is not None:
-            node[key] = value
-    return _sorted(node)
+    return in_order(node | keywords(constraints, inner))
 
 
 def _enumeration(name: str, values: tuple[Any, ...], shape: Shape) -> Node:
@@ -175,73 +163,3 @@ def _enumeration(name: str, values: tuple[Any, ...], shape: Shape) -> Node:
 
 
 _JSON_TYPES: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
-
-
-def _fragment(shape: Shape, *, is_input: bool) -> Node:
-    """The JSON Schema of a shape, keys in no order."""
-    match shape:
-        case shapes.Scalar():
-            return {"type": shape.value}
-        case shapes.FilePath() | shapes.FileStream():
-            return {"format": "uri", "type": "string"}
-        case shapes.SecretText():
-            return {
-                "format": "password",
-                "type": "string",
-                "writeOnly": True,
-                "x-cog-secret": True,
-            }
-        case shapes.Choice(values):
-            return {"enum": list(values)}
-        case shapes.Array(item):
-            return {"items": _sorted(_fragment(item, is_input=is_input)), "type": "array"}
-        case shapes.Stream(item, concatenated):
-            node = {"items": _sorted(_fragment(item, is_input=is_input)), "type": "array"}
-            if not is_input:
-                node["x-cog-array-type"] = "iterator"
-            return {**node, "x-cog-array-display": "concatenate"} if concatenated else node
-        case shapes.Nullable(inner):
-            return _nullable(inner, is_input=is_input)
-        case shapes.Union(variants):
-            return {"anyOf": [_sorted(_fragment(each, is_input=is_input)) for each in variants]}
-        case shapes.Unknown():
-            return {}
-        case _ if is_input:
-            return {"type": "object"}
-        case _:
-            return _object(shape)
-
-
-def _nullable(inner: Shape, *, is_input: bool) -> Node:
-    node = _fragment(inner, is_input=is_input)
-    if isinstance(inner, shapes.Union):
-        node = {"anyOf": [_sorted({**each, "nullable": True}) for each in node["anyOf"]]}
-    return {**node, "nullable": True} if node else node
-
-
-def _object(shape: Shape) -> Node:
-    """The objects of an output, whose insides are described."""
-    match shape:
-        case shapes.Mapping(value):
-            inside = _sorted(_fragment(value, is_input=False))
-            return {"additionalProperties": inside, "type": "object"}
-        case shapes.Record(fields):
-            properties = {
-                field.name: _sorted(
-                    {**_fragment(field.shape, is_input=False), "title": _title(field.name)}
-                )
-                for field in fields
-            }
-            node: Node = {"properties": properties, "type": "object"}
-            required = [field.name for field in fields if field.required]
-            return {**node, "required": required} if required else node
-        case _:
-            return {"type": "object"}
-
-
-def _title(name: str) -> str:
-    return " ".join(word[:1].upper() + word[1:] for word in name.split("_"))
-
-
-def _sorted(node: Node) -> Node:
-    return dict(sorted(node.items()))

@@ -12,9 +12,12 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
+from worker.constraints import NO_CONSTRAINTS, Constraints, constraints_of
+
 __all__ = [
     "Array",
     "Choice",
+    "Constrained",
     "FilePath",
     "FileStream",
     "Mapping",
@@ -28,6 +31,8 @@ __all__ = [
     "Stream",
     "Union",
     "Unknown",
+    "constrained",
+    "without_constraints",
 ]
 
 
@@ -136,6 +141,38 @@ class Nullable:
     inner: Shape
 
 
+@frozen
+class Constrained:
+    """A shape of which more is said than its type. Made by `constrained` only."""
+
+    inner: Shape
+    constraints: Constraints
+
+
+def constrained(shape: Shape, constraints: Constraints) -> Shape:
+    """`shape` with more constraints; null, where it is allowed, is free of them."""
+    if constraints == NO_CONSTRAINTS:
+        return shape
+    match shape:
+        case Nullable(inner):
+            return Nullable(constrained(inner, constraints))
+        case Constrained(inner, own):
+            return Constrained(inner, constraints_of(own, constraints))
+        case _:
+            return Constrained(shape, constraints)
+
+
+def without_constraints(shape: Shape) -> tuple[Shape, Constraints]:
+    """A shape without its own constraints, and these; what is inside it keeps its own."""
+    match shape:
+        case Constrained(inner, constraints):
+            return inner, constraints
+        case Nullable(Constrained(inner, constraints)):
+            return Nullable(inner), constraints
+        case _:
+            return shape, NO_CONSTRAINTS
+
+
 Shape: TypeAlias = (
     Scalar
     | Unknown
@@ -150,4 +187,5 @@ Shape: TypeAlias = (
     | Stream
     | Union
     | Nullable
+    | Constrained
 )

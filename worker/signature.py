@@ -10,11 +10,12 @@ from enum import Enum
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import fields, frozen
+from attrs import frozen
 
 from worker.annotations import shape_of
+from worker.constraints import Constraints, constraints_of
 from worker.conversion import Converter, converter_for
-from worker.shapes import Shape, Unknown
+from worker.shapes import Shape, Unknown, without_constraints
 from worker.source import SourceFacts, read_source
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_DEFAULT",
-    "Constraints",
     "Field",
     "Signature",
     "resolve_input_defaults",
@@ -39,30 +39,13 @@ NO_DEFAULT: Final = _NoDefault.NO_DEFAULT
 
 
 @frozen
-class Constraints:
-    """What `Input()` or `Annotated` say about an input besides its type."""
-
-    description: str | None = None
-    ge: float | None = None
-    le: float | None = None
-    min_length: int | None = None
-    max_length: int | None = None
-    regex: str | None = None
-    choices: tuple[Any, ...] = ()
-    deprecated: bool = False
-    accept: str | None = None
-
-
-_CONSTRAINTS: Final = tuple(field.name for field in fields(Constraints))
-
-
-@frozen
 class Field:
     """One input."""
 
     name: str
     shape: Shape
     constraints: Constraints
+    """Those of the whole input; an item of a list may have others, in its shape."""
     default: Any
     """What the model gets when the client sends nothing, before conversion; or NO_DEFAULT."""
     is_written: bool
@@ -169,14 +152,13 @@ def _annotation(function: Any, name: str) -> Any:
 
 def _field(parameter: inspect.Parameter, annotation: Any, source: SourceFacts) -> Field:
     declared = parameter.default
-    shape = shape_of(annotation)
+    shape, beside_type = without_constraints(shape_of(annotation))
     is_input = _is_field_info(declared)
-    metadata = list(getattr(annotation, "__metadata__", ()))
     default = NO_DEFAULT if declared is parameter.empty else _resolved(declared)
     return Field(
         name=parameter.name,
         shape=shape,
-        constraints=_constraints([*metadata, declared] if is_input else metadata),
+        constraints=constraints_of(beside_type, *([declared] if is_input else [])),
         default=default,
         is_written=not is_input or parameter.name in source.written_defaults,
         is_handed_over=is_input,
@@ -192,17 +174,3 @@ def _is_field_info(value: Any) -> bool:
 
 def _resolved(default: Any) -> Any:
     return default.default if _is_field_info(default) else default
-
-
-def _constraints(sources: list[Any]) -> Constraints:
-    """Gather constraints: the attributes have the same names in `cog` and in annotated-types."""
-    found: dict[str, Any] = {}
-    for source in sources:
-        if isinstance(source, type):
-            continue
-        for name in _CONSTRAINTS:
-            value = getattr(source, name, None)
-            if value is not None and not callable(value):
-                found[name] = value
-    choices = found.pop("choices", ())
-    return Constraints(**found, choices=tuple(choices))

@@ -111,6 +111,26 @@ def test_the_errors_are_coglets_in_words_and_order(
     assert errors_of(schema, raw) == errors
 
 
+@pytest.mark.parametrize(
+    ("node", "value", "message"),
+    [
+        ({"exclusiveMinimum": 0}, 0, "0 is less than or equal to the minimum of 0"),
+        ({"exclusiveMaximum": 9}, 9, "9 is greater than or equal to the maximum of 9"),
+        ({"multipleOf": 4}, 6, "6 is not a multiple of 4"),
+        ({"minItems": 1}, [], "[] has less than 1 item"),
+        ({"maxItems": 1}, [1, 2], "[1,2] has more than 1 item"),
+        ({"items": {"minimum": 0}}, [0, -1], "-1 is less than the minimum of 0"),
+    ],
+    ids=str,
+)
+def test_the_constraints_that_coglets_tool_does_not_know_are_checked(
+    node: dict[str, Any], value: Any, message: str
+) -> None:
+    schema = ModelSchema(document(Input={"properties": {"a": node}}), is_train=False)
+    ((_, found),) = errors_of(schema, {"a": value})
+    assert found == message
+
+
 def test_a_missing_input_has_its_own_type(schema: ModelSchema) -> None:
     with pytest.raises(InvalidInput) as caught:
         schema.clean_input({"n": 9})

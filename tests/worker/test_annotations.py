@@ -13,9 +13,11 @@ import attrs
 import pytest
 
 from worker.annotations import shape_of
+from worker.constraints import Constraints
 from worker.shapes import (
     Array,
     Choice,
+    Constrained,
     FilePath,
     FileStream,
     Mapping,
@@ -88,7 +90,10 @@ UserId = typing.NewType("UserId", int)
         (typing.Literal["a", None], Nullable(Choice(("a",)))),
         (Style, Choice(("photo", "art"), Style)),
         (UserId, WHOLE),
-        (typing.Annotated[int, "metadata"], WHOLE),
+        (typing.Annotated[int, object()], WHOLE),
+        (typing.Annotated[int, "text"], Constrained(WHOLE, Constraints("text"))),
+        (typing.Annotated[int | None, "text"], Nullable(Constrained(WHOLE, Constraints("text")))),
+        (list[typing.Annotated[int, "text"]], Array(Constrained(WHOLE, Constraints("text")))),
         (typing.Annotated[Marker, OPAQUE], OpenObject()),
         (typing.Annotated[list[Marker], OPAQUE], Array(OpenObject())),
         (typing.Annotated[Marker | None, OPAQUE], Nullable(OpenObject())),
@@ -99,6 +104,7 @@ UserId = typing.NewType("UserId", int)
         (typing.BinaryIO, FileStream()),
         (typing.IO, FileStream()),
         (typing.IO[bytes], FileStream()),
+        (typing.IO[str], FileStream(text=True)),
         (io.BytesIO, FileStream()),
         (typing.TextIO, FileStream(text=True)),
         (io.StringIO, FileStream(text=True)),

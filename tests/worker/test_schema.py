@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import annotated_types as at
 import pytest
 
 from worker.predictor import load_predictor
@@ -236,15 +237,69 @@ def test_a_function_without_inputs() -> None:
     assert inputs_of(lambda: None) == {"properties": {}, "title": "Input", "type": "object"}
 
 
-def test_constraints_of_annotations() -> None:
-    class Bounds:
-        ge, le = 0.5, 2
-
-    assert property_of(Annotated[float, Bounds()]) == {
-        "maximum": 2,
-        "minimum": 0.5,
-        "type": "number",
-    }
+@pytest.mark.parametrize(
+    ("annotation", "schema"),
+    [
+        (
+            Annotated[float, at.Ge(0.5), at.Le(2)],
+            {"maximum": 2, "minimum": 0.5, "type": "number"},
+        ),
+        (
+            Annotated[int, at.Gt(0), at.Lt(9), at.MultipleOf(2)],
+            {"exclusiveMaximum": 9, "exclusiveMinimum": 0, "multipleOf": 2, "type": "integer"},
+        ),
+        (Annotated[str, at.Len(1, 5)], {"maxLength": 5, "minLength": 1, "type": "string"}),
+        (
+            Annotated[list[str], at.Len(1, 5)],
+            {"items": {"type": "string"}, "maxItems": 5, "minItems": 1, "type": "array"},
+        ),
+        (
+            Annotated[set[int], at.MinLen(2)],
+            {"items": {"type": "integer"}, "minItems": 2, "type": "array"},
+        ),
+        (Annotated[dict[str, int], at.MaxLen(3)], {"maxProperties": 3, "type": "object"}),
+        (
+            list[Annotated[str, at.MinLen(1)]],
+            {"items": {"minLength": 1, "type": "string"}, "type": "array"},
+        ),
+        (
+            Annotated[list[Annotated[int, at.Ge(0)]] | None, at.MinLen(1)],
+            {
+                "items": {"minimum": 0, "type": "integer"},
+                "minItems": 1,
+                "nullable": True,
+                "type": "array",
+            },
+        ),
+        (
+            Annotated[int, at.Ge(1)] | None,
+            {"minimum": 1, "nullable": True, "type": "integer"},
+        ),
+        (
+            Annotated[int, at.Ge(1)] | Annotated[str, at.MinLen(2)],
+            {"anyOf": [{"minimum": 1, "type": "integer"}, {"minLength": 2, "type": "string"}]},
+        ),
+        (
+            Annotated[str | list[str], at.MinLen(2)],
+            {
+                "anyOf": [{"type": "string"}, {"items": {"type": "string"}, "type": "array"}],
+                "minItems": 2,
+                "minLength": 2,
+            },
+        ),
+        (
+            Annotated[list[typing.Literal["a", "b"]], at.MinLen(1)],
+            {"items": {"$ref": "#/components/schemas/a"}, "minItems": 1, "type": "array"},
+        ),
+        (
+            list[Annotated[typing.Literal["a", "b"], "one of them"]],
+            {"items": {"$ref": "#/components/schemas/a"}, "type": "array"},
+        ),
+    ],
+    ids=str,
+)
+def test_constraints_of_annotations(annotation: Any, schema: dict[str, Any]) -> None:
+    assert property_of(annotation) == schema
 
 
 # --- outputs ----------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 
+from worker.constraints import Constraints
 from worker.shapes import OpenObject, Scalar, Stream, Unknown
 from worker.signature import (
     NO_DEFAULT,
-    Constraints,
     innermost_function,
     resolve_input_defaults,
     signature_of,
@@ -108,7 +108,7 @@ def test_constraints_beside_the_type() -> None:
 
     fields = fields_of(signature_of(run))
     assert fields["n"].constraints == Constraints(ge=1)
-    assert fields["s"].constraints == Constraints(min_length=2, max_length=5)
+    assert fields["s"].constraints == Constraints("note", min_length=2, max_length=5)
     assert fields["x"].constraints == Constraints()
 
 
