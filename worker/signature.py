@@ -10,11 +10,12 @@ from enum import Enum
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from worker.annotations import shape_of
 from worker.constraints import Constraints, constraints_of
 from worker.conversion import Converter, converter_for
+from worker.docstrings import parameter_descriptions
 from worker.shapes import Shape, Unknown, without_constraints
 from worker.source import SourceFacts, read_source
 
@@ -79,8 +80,15 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         return Signature((), Unknown(), takes_anything=True)
     inner = innermost_function(function)
     source = read_source(inner)
+    docstring = getattr(inner, "__doc__", None)
+    described = parameter_descriptions(docstring if isinstance(docstring, str) else None)
     inputs = tuple(
-        _field(parameter, _annotation(inner, parameter.name), source)
+        _field(
+            parameter,
+            _annotation(inner, parameter.name),
+            source,
+            described.get(parameter.name),
+        )
         for parameter in parameters.values()
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     )
@@ -150,15 +158,21 @@ def _annotation(function: Any, name: str) -> Any:
         return inspect.Parameter.empty
 
 
-def _field(parameter: inspect.Parameter, annotation: Any, source: SourceFacts) -> Field:
+def _field(
+    parameter: inspect.Parameter, annotation: Any, source: SourceFacts, described: str | None
+) -> Field:
+    """One input; `described` is what the docstring says of it, if nothing else does."""
     declared = parameter.default
     shape, beside_type = without_constraints(shape_of(annotation))
     is_input = _is_field_info(declared)
+    constraints = constraints_of(beside_type, *([declared] if is_input else []))
+    if constraints.description is None:
+        constraints = evolve(constraints, description=described)
     default = NO_DEFAULT if declared is parameter.empty else _resolved(declared)
     return Field(
         name=parameter.name,
         shape=shape,
-        constraints=constraints_of(beside_type, *([declared] if is_input else [])),
+        constraints=constraints,
         default=default,
         is_written=not is_input or parameter.name in source.written_defaults,
         is_handed_over=is_input,

@@ -139,6 +139,43 @@ def test_everything_that_input_says(load_model: Load) -> None:
     assert all(field.is_handed_over for field in fields.values())
 
 
+def test_docstrings_describe_what_has_no_description_of_its_own(load_model: Load) -> None:
+    predictor = load_model(
+        """
+        import functools
+        from cog import Input
+        from typing import Annotated
+        def decorated(function):
+            @functools.wraps(function)
+            def wrapper(*args, **kwargs):
+                return function(*args, **kwargs)
+            return wrapper
+        class Predictor:
+            @decorated
+            def run(
+                self, a: int, b: int = Input(ge=1), c: int = Input(description="its own"),
+                d: Annotated[int, "beside the type"] = 1, e: int = 2,
+            ) -> str:
+                '''Run.
+
+                Args:
+                    a: first
+                    b: second
+                    c: not this
+                    d: nor this
+                '''
+        """
+    )
+    described = {f.name: f.constraints.description for f in predictor.signature.fields}
+    assert described == {
+        "a": "first",
+        "b": "second",
+        "c": "its own",
+        "d": "beside the type",
+        "e": None,
+    }
+
+
 def test_streaming_is_read_from_the_source(load_model: Load) -> None:
     source = """
         import cog
