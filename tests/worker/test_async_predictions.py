@@ -376,6 +376,54 @@ def test_repeated_cancels_do_not_disturb_the_clean_up(tmp_path: Path) -> None:
         assert result.end == Cancelled("p1")
 
 
+def test_a_cancel_counts_that_comes_while_the_model_blocks_the_loop(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self, go: str = "") -> str:
+        print("blocking")
+        if go:
+            open(go).read()
+        return "finished"
+"""
+    )
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        driver.start(go=str(fifo))
+        driver.wait_for_log("blocking")
+        driver.cancel()
+        driver.healthcheck("ping_1")  # the control thread has read it
+        fifo.write_text("go")
+        assert driver.result().end == Cancelled("p1")
+        driver.wait_idle()
+        assert driver.predict("p2").outputs == ["finished"]
+
+
+def test_a_cancel_does_not_stand_in_line_behind_logs(tmp_path: Path) -> None:
+    model = (
+        PREAMBLE
+        + """
+class Predictor:
+    async def predict(self) -> str:
+        for number in range(100_000):
+            print("line", number)
+            await asyncio.sleep(0)
+        return "too late"
+"""
+    )
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        driver.start()
+        driver.wait_for_log("line 0\n")
+        driver.cancel()
+        result = driver.result()
+        assert result.end == Cancelled("p1")
+        assert "line 99999\n" not in result.logs
+
+
 def test_cancel_closes_an_async_generator(tmp_path: Path) -> None:
     model = (
         PREAMBLE

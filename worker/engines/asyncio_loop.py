@@ -66,10 +66,10 @@ class AsyncioEngine:
         self._loop.close()
 
     def cancel(self, slot: str, prediction: str | None) -> None:
-        """Have the loop cancel what is meant."""
+        """Note what is meant to stop, and have the loop cancel it."""
         seat = self._seats.get(slot)
-        if seat is not None:
-            self._on_loop(seat.cancel, prediction)
+        if seat is not None and seat.cancel(prediction):
+            self._on_loop(seat.stop_task)
 
     def stop(self, grace: float | None) -> None:
         """Have the loop start nothing more, and end."""
@@ -87,9 +87,9 @@ class AsyncioEngine:
         """Seconds since the loop last turned; up to a quarter of one is rest."""
         return time.monotonic() - self._turned
 
-    def _on_loop(self, function: Callable[[Any], None], argument: Any) -> None:
+    def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
         try:
-            self._loop.call_soon_threadsafe(function, argument)
+            self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
             return  # the loop is closed: nothing is left to be done
 
@@ -101,7 +101,7 @@ class AsyncioEngine:
         for seat in self._seats.values():
             seat.close()
             if grace is not None:
-                self._loop.call_later(grace, seat.cancel, None)
+                self._loop.call_later(grace, seat.cancel_now)
         self._check_end()
 
     def _check_end(self) -> None:

@@ -1,13 +1,15 @@
 """One slot on an asyncio loop: reads its socket, runs its predictions, one task each.
 
-A `Cancel` is one `task.cancel()`: the model's clean-up may await what it likes. A second one comes
-only when the grace is over.
+A `Cancel` is noted when it comes, so it counts even if the model blocks the loop and returns. To
+the model it is one `task.cancel()`: its clean-up may await what it likes. A second one comes only
+when the grace is over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import RemoteProtocolError
@@ -35,7 +37,7 @@ __all__ = ["Seat"]
 
 
 class Seat:
-    """A slot and the prediction that runs in it. Used on the loop's thread only."""
+    """A slot and the prediction that runs in it. Used on the loop's thread, except `cancel`."""
 
     def __init__(
         self,
@@ -54,9 +56,13 @@ class Seat:
         self._ended = ended
         self._stage = Stage.ASYNC_TRAIN if place.is_train else Stage.ASYNC_CALL
         self._only_one = len(place.slots) == 1
+        self._lock = threading.Lock()
         self._cancels = SlotCancels()
+        """Guarded by the lock."""
         self._task: asyncio.Task[None] | None = None
         self._task_runs = False
+        self._told_to_stop = False
+        """Whether the task was cancelled."""
         self._closed = False
 
     @property
@@ -74,19 +80,30 @@ class Seat:
         self._loop.remove_reader(self._slot.connection)
         self._closed = True
 
-    def cancel(self, prediction: str | None) -> None:
-        """A `Cancel` came; it may have overtaken its request on the other channel."""
-        while not self._closed and self._task is None and self._slot.request_arrived():
-            self._read()
-        known = self._cancels.cancelled
-        if self._cancels.request(prediction, lambda: False) and not known and self._task_runs:
-            self._cancel_task()
+    def cancel(self, prediction: str | None) -> bool:
+        """A `Cancel` came; it may have overtaken its request on the other channel.
 
-    def _cancel_task(self) -> None:
+        From any thread. True: `stop_task` is to be called on the loop's thread.
+        """
+        with self._lock:
+            known = self._cancels.cancelled
+            return self._cancels.request(prediction, self._slot.request_arrived) and not known
+
+    def stop_task(self) -> None:
+        """Pass a `Cancel` on to the task, if what it meant still runs."""
         task = self._task
-        if task is not None:
-            task.cancel()
-            self._loop.call_later(self._place.options.cancel_grace, self._cancel_again, task)
+        # A task that is cancelled before its first step would never say how it ended; so it looks
+        # by itself, there.
+        if task is None or not self._task_runs or self._told_to_stop or not self._cancels.cancelled:
+            return
+        self._told_to_stop = True
+        task.cancel()
+        self._loop.call_later(self._place.options.cancel_grace, self._cancel_again, task)
+
+    def cancel_now(self) -> None:
+        """Stop whatever runs."""
+        if self.cancel(None):
+            self.stop_task()
 
     def _cancel_again(self, task: asyncio.Task[None]) -> None:
         if self._task is task:
@@ -96,22 +113,28 @@ class Seat:
         """Something, or the end, can be read."""
         reader = self._slot.reader
         try:
-            self._closed = not reader.read_more() or self._closed
             if self._task is None:
-                self._cancels.reading()
+                # First: a `Cancel` that comes now must find the request in the socket or announced.
+                self._note_reading()
+            self._closed = not reader.read_more() or self._closed
             while (frame := reader.next_frame_nowait()) is not None:
                 predict = self._slot.decode(frame)
-                self._cancels.reading(request=False)
+                if predict is None and self._task is None:
+                    self._note_reading(request=False)
                 if predict is not None:
                     self._begin(predict)
         except BlockingIOError:
-            return  # `cancel` has read it, after the loop had noticed it
+            return  # there was nothing after all
         except (RemoteProtocolError, OSError) as error:
             self._closed = True
             self._slot.poison(str(error))
         if self._closed:
             self.close()
             self._ended()
+
+    def _note_reading(self, *, request: bool = True) -> None:
+        with self._lock:
+            self._cancels.reading(request=request)
 
     def _begin(self, predict: Predict) -> None:
         if self._task is not None:
@@ -123,17 +146,12 @@ class Seat:
             self._stage,
             error_prefixes=self._place.options.error_prefixes,
         )
-        if self._cancels.begin(predict.id):
-            self._cancels.finish()
-            answer.end(answer.cancelled())
-            self._slot.release()
-            return
-        self._task_runs = False
+        with self._lock:
+            self._cancels.begin(predict.id)
+        self._task_runs = self._told_to_stop = False
         self._task = self._loop.create_task(self._serve(predict, answer))
 
     async def _serve(self, predict: Predict, answer: Answer) -> None:
-        # A task that is cancelled before its first step would never say how it ended; so the
-        # cancel is only noted until here.
         self._task_runs = True
         self._place.router.set_current(answer.sink)
         if self._only_one:
@@ -141,9 +159,10 @@ class Seat:
         outcome: Outcome = answer.cancelled()
         if not self._cancels.cancelled:
             ended = await self._run(predict, answer)
-            if not self._cancels.cancelled:
+            if not self._finish():
                 outcome = ended
-        self._cancels.finish()
+        else:
+            self._finish()
         if self._only_one:
             self._place.capture.end(answer.sink)
         else:
@@ -152,6 +171,11 @@ class Seat:
         self._task = None
         self._slot.release()
         self._ended()
+
+    def _finish(self) -> bool:
+        """No `Cancel` meets the prediction any more. True: one has."""
+        with self._lock:
+            return self._cancels.finish()
 
     async def _run(self, predict: Predict, answer: Answer) -> Outcome:
         """Run the model; whatever it raises becomes a value here."""
@@ -215,7 +239,7 @@ class Seat:
             async for item in iterator:
                 answer.output(item)
                 await asyncio.sleep(0)  # a generator that awaits nothing must not hold the loop
-                if self._cancels.cancelled:
+                if self._told_to_stop:
                     return  # it has swallowed the exception
         finally:
             close = getattr(iterator, "aclose", None)
