@@ -20,7 +20,7 @@ from worker.sdk import CancelationException
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from protocol.messages import Metric, Predict
+    from protocol.messages import FileOutput, Metric, OutputChunk, Predict
     from worker.slot import Slot
 
 __all__ = ["Answer", "InputLost", "Outcome"]
@@ -101,9 +101,23 @@ class Answer:
         Raises:
             OutputFailure: it is nothing that a client could be sent.
         """
-        self._held += self._slot.encode(self._outputs.message(item))
+        self.hold_message(self._outputs.message(item))
+
+    def hold_message(self, message: OutputChunk | FileOutput) -> None:
+        """As `hold`, of an item whose message was made before."""
+        self._held += self._slot.encode(message)
         if len(self._held) > _HELD_MAX:
             self.send_held()
+
+    def file_message(self, item: Any, go_on: Callable[[], None]) -> FileOutput:
+        """Copy a file of the output. In any thread, while nothing else is done for the outputs.
+
+        `go_on` is called between pieces, and may raise to end it; nothing is left then.
+
+        Raises:
+            OutputFailure: it cannot be copied.
+        """
+        return self._outputs.file_message(item, go_on)
 
     def output(self, item: Any) -> None:
         """Send one item of the output at once. Raises `OutputFailure` as `hold`."""

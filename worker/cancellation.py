@@ -47,6 +47,7 @@ _interruptible_files: Final = frozenset(
     for name in (
         "conversion.py",
         "downloads.py",
+        "file_copy.py",
         "files.py",
         "inputs.py",
         "output_files.py",

@@ -13,10 +13,11 @@ import stat
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from attrs import frozen
 
+from worker.file_copy import copy_content
 from worker.places import OutputFailure
 
 if TYPE_CHECKING:
@@ -37,6 +38,17 @@ class _Source:
     name: str
     read: Callable[[int], Any]
     """Answers bytes or, if it is a text file, str; empty at the end."""
+    descriptor: int | None = None
+    """Of a regular file, from which alone all can be read."""
+
+    def copy_to(self, target: BinaryIO, go_on: Callable[[], None]) -> None:
+        """Write all of it; `go_on` may raise between pieces."""
+        if self.descriptor is not None:
+            copy_content(self.descriptor, target.fileno(), go_on)
+            return
+        for piece in self.pieces():
+            target.write(piece)
+            go_on()
 
     def pieces(self) -> Iterator[bytes]:
         while piece := self.read(_PIECE):
@@ -53,8 +65,12 @@ def is_file(value: Any) -> bool:
     return all(callable(getattr(value, name, None)) for name in ("read", "seek", "close"))
 
 
-def save_file(value: Any, folder: str, place: Place) -> str:
+def save_file(
+    value: Any, folder: str, place: Place, go_on: Callable[[], None] = lambda: None
+) -> str:
     """Copy a file into the new folder `folder` under its own name, and return its path.
+
+    `go_on` is called between pieces, and may raise to end it. Whatever ends it leaves nothing.
 
     Raises:
         OutputFailure: it cannot be read or copied.
@@ -67,9 +83,13 @@ def save_file(value: Any, folder: str, place: Place) -> str:
             target = open(os.open(path, flags, 0o600), "wb")  # noqa: SIM115
         except OSError as error:
             raise place.failure(f"cannot be copied: {error}") from error
-        with target:
-            for piece in source.pieces():
-                target.write(piece)
+        try:
+            with target:
+                source.copy_to(target, go_on)
+        except BaseException:
+            os.unlink(path)
+            os.rmdir(folder)
+            raise
     return path
 
 
@@ -113,7 +133,7 @@ def _open_path(path: str | bytes, place: Place) -> Iterator[_Source]:
     with open(path, "rb", opener=_open_nonblocking) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise place.failure(f"{os.fsdecode(path)!r} is not a regular file")
-        yield _Source(os.path.basename(os.fsdecode(path)), file.read)
+        yield _Source(os.path.basename(os.fsdecode(path)), file.read, file.fileno())
 
 
 def _open_nonblocking(path: str, flags: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Any, Final
 
@@ -55,10 +55,14 @@ class OutputWriter:
         if kind is int or kind is bool or item is None or (kind is float and isfinite(item)):
             return self._chunk(item)
         if is_file(item):
-            folder = os.path.join(self._output_dir, str(self._files))
-            self._files += 1
-            return FileOutput(save_file(item, folder, ROOT), FileKind.FILE)
+            return self.file_message(item)
         return self._serialised(plain_json(item))
+
+    def file_message(self, item: Any, go_on: Callable[[], None] = lambda: None) -> FileOutput:
+        """As `message`, of what `is_file`. `go_on` may raise while it is copied, to end that."""
+        folder = os.path.join(self._output_dir, str(self._files))
+        self._files += 1
+        return FileOutput(save_file(item, folder, ROOT, go_on), FileKind.FILE)
 
     def _chunk(self, output: Any) -> OutputChunk:
         chunk = OutputChunk(output, self._chunks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +21,6 @@ from protocol.messages import (
     SlotFailed,
 )
 from tests.worker.driver import worker
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PREAMBLE = """
 import asyncio, contextvars, os, sys, threading, time
@@ -542,6 +539,60 @@ def test_a_malformed_frame_poisons_one_slot_only(tmp_path: Path) -> None:
         (*_, failed) = driver.control.until(SlotFailed)
         assert failed.slot == driver.slot_id(1)
         assert driver.predict(say="still here").outputs == ["still here"]
+
+
+FILES = (
+    PREAMBLE
+    + """
+import io
+class Waiting(io.RawIOBase):
+    # Ends when the neighbour says so; never, if it says nothing.
+    def __init__(self, gate):
+        self.gate = gate
+    def readable(self):
+        return True
+    def read(self, size):
+        print("copying")
+        return b"" if self.gate.wait(0.01) else b"piece"
+class Predictor:
+    def setup(self):
+        self.gate = threading.Event()
+    async def predict(self, file: bool = False, stream: bool = False):
+        if not file:
+            self.gate.set()
+            return "neighbour"
+        if not stream:
+            return Waiting(self.gate)
+        async def items():
+            yield Waiting(self.gate)
+        return items()
+"""
+)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_files_are_copied_beside_the_loop(tmp_path: Path, stream: bool) -> None:
+    with worker(tmp_path, FILES, slots=2) as driver:
+        driver.wait_ready()
+        driver.start(file=True, stream=stream)
+        driver.wait_for_log("copying")
+        assert driver.predict("p2", slot=1).outputs == ["neighbour"]
+        result = driver.result()
+        assert isinstance(result.end, Done)
+        (file,) = result.files
+        assert set(Path(file.filename).read_text().split("piece")) == {""}
+
+
+def test_a_cancel_during_a_copy_leaves_nothing(tmp_path: Path) -> None:
+    with worker(tmp_path, FILES, slots=2) as driver:
+        driver.wait_ready()
+        driver.start(file=True)
+        driver.wait_for_log("copying")
+        driver.cancel()
+        result = driver.result()
+        assert result.end == Cancelled("p1")
+        assert result.files == []
+        assert list((tmp_path / "run" / "p1" / "outputs").iterdir()) == []
 
 
 def test_training(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ __all__ = ["AsyncioEngine"]
 _BEAT: Final = 0.25
 """Seconds between two notes of the loop that it turns."""
 
-_INPUT_THREADS: Final = 32
-"""Threads that fetch inputs; they start when they are needed."""
+_FILE_THREADS: Final = 32
+"""Threads that fetch inputs and copy outputs; they start when they are needed."""
 
 _LEFTOVERS: Final = 1.0
 """Seconds that the model's own background tasks have to end when the worker ends."""
@@ -38,7 +38,7 @@ class AsyncioEngine:
         # Made after the model was loaded, which may have set the policy (uvloop).
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
-        self._threads = ThreadPoolExecutor(_INPUT_THREADS, "coglet-inputs")
+        self._threads = ThreadPoolExecutor(_FILE_THREADS, "coglet-files")
         self._seats = {
             slot.id: Seat(slot, place, self._loop, self._threads, self._check_end)
             for slot in place.slots

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import RemoteProtocolError
@@ -18,15 +19,17 @@ from worker.cancellation import SlotCancels, enters_model
 from worker.error_text import Stage
 from worker.forked import exit_in_child
 from worker.inputs import prepared_inputs
+from worker.output_files import is_file
 from worker.outputs import stream_of
 from worker.scope import active_scope
+from worker.sdk import CancelationException
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterator
     from concurrent.futures import Future, ThreadPoolExecutor
     from contextlib import AbstractContextManager
 
-    from protocol.messages import Predict
+    from protocol.messages import FileOutput, Predict
     from worker.answer import Outcome
     from worker.engines.interface import Workplace
     from worker.slot import Slot
@@ -47,7 +50,7 @@ class Seat:
         threads: ThreadPoolExecutor,
         ended: Callable[[], None],
     ) -> None:
-        """`threads` fetch inputs; `ended` is called when the seat may be over."""
+        """`threads` fetch inputs and copy files; `ended` is called when the seat may be over."""
         self._slot = slot
         self._place = place
         self._predictor = place.predictor
@@ -229,7 +232,30 @@ class Seat:
             ready = isinstance(result, list | tuple)
             await self._send_items(items, answer, ready=ready)
         elif result is not None:
-            answer.hold(result)
+            await self._hold(result, answer)
+
+    @enters_model
+    async def _hold(self, item: Any, answer: Answer) -> None:
+        if is_file(item):
+            answer.hold_message(await self._copied(item, answer))
+        else:
+            answer.hold(item)
+
+    async def _copied(self, item: Any, answer: Answer) -> FileOutput:
+        """Have a file copied in a thread. A cancel waits until nothing is left of it."""
+        stopped = threading.Event()
+
+        def go_on() -> None:
+            if stopped.is_set():
+                raise CancelationException
+
+        copying = self._threads.submit(copy_context().run, answer.file_message, item, go_on)
+        try:
+            return await asyncio.wrap_future(copying)
+        except asyncio.CancelledError:
+            stopped.set()
+            await asyncio.gather(asyncio.wrap_future(copying), return_exceptions=True)
+            raise
 
     @enters_model
     async def _send_async_items(self, items: AsyncIterable[Any], answer: Answer) -> None:
@@ -237,7 +263,8 @@ class Seat:
         iterator = aiter(items)
         try:
             async for item in iterator:
-                answer.output(item)
+                await self._hold(item, answer)
+                answer.send_held()
                 await asyncio.sleep(0)  # a generator that awaits nothing must not hold the loop
                 if self._told_to_stop:
                     return  # it has swallowed the exception
@@ -252,10 +279,9 @@ class Seat:
         answer.stage = Stage.ITERATION
         try:
             for item in items:
-                if ready:
-                    answer.hold(item)
-                else:
-                    answer.output(item)
+                await self._hold(item, answer)
+                if not ready:
+                    answer.send_held()
                     await asyncio.sleep(0)
         finally:
             close = getattr(items, "close", None)
