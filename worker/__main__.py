@@ -178,7 +178,7 @@ class Worker:
                 return  # it was told to stop
             raise
         self._interrupter.finish()
-        schema = model_schema(predictor, is_train=init.is_train)
+        schema = model_schema(predictor)
         with self._lock:
             if self._stopping:
                 return

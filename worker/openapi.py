@@ -2,49 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
+from attrs import frozen
+
+from worker.fragments import Node
 from worker.sdk import COGLET_RELEASE
 
-__all__ = ["document"]
-
-Node: TypeAlias = dict[str, Any]
+__all__ = ["FIXED_COMPONENTS", "Side", "document"]
 
 
-def document(
-    inputs: Node, output: Node, enumerations: Node, *, is_train: bool, is_streaming: bool
-) -> Node:
+@frozen
+class Side:
+    """What depends on the model, of its predictions or of its trainings."""
+
+    inputs: Node
+    """The schema of the input object, without its title."""
+    output: Node
+    is_streaming: bool = False
+    """Whether it may be followed as server-sent events."""
+
+
+def document(run: Side | None, train: Side | None, enumerations: Node) -> Node:
     """The whole document.
 
     Args:
-        inputs: the schema of the input object, without its title.
-        output: the schema of the output.
-        enumerations: the schemas of the choices, by the names under which `inputs` refers to them.
-        is_train: whether it describes trainings; else predictions.
-        is_streaming: whether predictions may be followed as server-sent events.
+        run: predictions; None if there are none.
+        train: trainings; None if there are none.
+        enumerations: the schemas of the choices, by the names under which the inputs refer to them.
     """
-    prefix, word = ("Training", "training") if is_train else ("", "prediction")
-    kind = word.capitalize()
-    schemas: Node = {
-        f"{prefix}Input": _with_title(inputs, f"{prefix}Input"),
-        f"{prefix}Output": output,
-        **enumerations,
-        f"{kind}Request": _request(kind, f"{prefix}Input"),
-        f"{kind}Response": _response(kind, prefix),
-        **_FIXED_SCHEMAS,
-    }
+    sides = [
+        *([_side(run, "", "prediction", enumerations)] if run is not None else []),
+        *([_side(train, "Training", "training", enumerations)] if train is not None else []),
+    ]
+    schemas: Node = {}
     paths: Node = {
         "/": _get("root__get", "Root"),
         "/health-check": _get("healthcheck_health_check_get", "Healthcheck"),
-        f"/{word}s": {"post": _run(kind, is_streaming=is_streaming and not is_train)},
-        f"/{word}s/{{{word}_id}}/cancel": {"post": _cancel(word)},
     }
-    return {
-        "components": {"schemas": schemas},
+    for side_schemas, side_paths in sides:
+        schemas |= side_schemas
+        paths |= side_paths
+    whole = {
+        "components": {"schemas": schemas | _FIXED_SCHEMAS},
         "info": {"title": "Cog", "version": COGLET_RELEASE},
         "openapi": "3.0.2",
         "paths": paths,
     }
+    # The tool merges two documents by a detour that keeps no order at all.
+    return _alphabetical(whole) if len(sides) > 1 else whole
+
+
+def _side(side: Side, prefix: str, word: str, enumerations: Node) -> tuple[Node, Node]:
+    """The components and the paths of one side."""
+    kind = word.capitalize()
+    schemas: Node = {
+        f"{prefix}Input": _with_title(side.inputs, f"{prefix}Input"),
+        f"{prefix}Output": side.output,
+        **enumerations,
+        f"{kind}Request": _request(kind, f"{prefix}Input"),
+        f"{kind}Response": _response(kind, prefix),
+    }
+    paths: Node = {
+        f"/{word}s": {"post": _run(kind, is_streaming=side.is_streaming)},
+        f"/{word}s/{{{word}_id}}/cancel": {"post": _cancel(word)},
+    }
+    return schemas, paths
+
+
+def _alphabetical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _alphabetical(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_alphabetical(item) for item in value]
+    return value
 
 
 def _with_title(node: Node, title: str) -> Node:
@@ -124,6 +155,16 @@ _FIXED_SCHEMAS: Final[Node] = {
         "type": "object",
     },
 }
+
+
+FIXED_COMPONENTS: Final = frozenset(
+    [
+        *_FIXED_SCHEMAS,
+        *("Input", "Output", "PredictionRequest", "PredictionResponse"),
+        *("TrainingInput", "TrainingOutput", "TrainingRequest", "TrainingResponse"),
+    ]
+)
+"""Names of components that no enumeration may have."""
 
 
 def _json(schema: Node) -> Node:

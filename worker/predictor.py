@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["CallKind", "LoadError", "Predictor", "load_predictor"]
 
 _METHODS: Final = ("run", "predict")
+_NOT_RUNNABLE: Final = "run() or predict() method not found on predictor"
+_NOT_TRAINABLE: Final = "Training not supported by this predictor"
 
 
 class LoadError(Exception):
@@ -46,6 +48,11 @@ class Predictor:
     """Takes the prepared inputs as keyword arguments."""
     kind: CallKind
     signature: Signature
+    """That of `call`."""
+    runs: Signature | None
+    """The signature of predictions, whatever `call` is; None: it cannot predict."""
+    trains: Signature | None
+    """The signature of trainings, whatever `call` is; None: it cannot be trained."""
     setup: Callable[[], Any] | None
     """The model's set-up, its weights already applied. May answer an awaitable."""
     healthcheck: Callable[[], Any] | None
@@ -129,11 +136,19 @@ def _make_predictor(target: Any, name: str, *, is_train: bool) -> Predictor:
         instance = target()
     else:
         instance = target
-    call = _function_of(instance, is_train=is_train)
-    signature = signature_of(call)
     is_function = inspect.isroutine(instance)
-    functions = [_method(instance, method) for method in (*_METHODS, "train")]
-    for function in [call, *functions]:
+    run = _run_of(instance)
+    train = None if is_function else _train_of(instance)
+    if is_train and train is None and run is instance:
+        run, train = None, instance  # a function is what the mode takes it for
+    call = train if is_train else run
+    # Before the defaults are resolved: they tell what an input is.
+    runs = None if run is None else signature_of(run)
+    trains = None if train is None else signature_of(train)
+    signature = trains if is_train else runs
+    if call is None or signature is None:
+        raise ValueError(_NOT_TRAINABLE if is_train else _NOT_RUNNABLE)
+    for function in [call, *(_method(instance, method) for method in (*_METHODS, "train"))]:
         if function is not None:
             resolve_input_defaults(function)
     return Predictor(
@@ -141,6 +156,8 @@ def _make_predictor(target: Any, name: str, *, is_train: bool) -> Predictor:
         call=call,
         kind=_kind_of(call),
         signature=signature,
+        runs=runs,
+        trains=trains,
         setup=None if is_function else _setup_of(instance),
         healthcheck=None if is_function else _method(instance, "healthcheck"),
     )
@@ -169,24 +186,20 @@ def _owner(target: type, method: str) -> type | None:
     return None
 
 
-def _function_of(instance: Any, *, is_train: bool) -> Callable[..., Any]:
-    if inspect.isroutine(instance):
-        return instance
-    if is_train:
-        train = _method(instance, "train")
-        if train is not None:
-            return train
-    else:
-        for method in _METHODS:
-            found = _method(instance, method)
-            if found is not None and _owner(type(instance), method) is not None:
-                return found
-    if callable(instance):
-        function: Callable[..., Any] = instance
-        return function
-    if is_train:
-        raise ValueError("Training not supported by this predictor")
-    raise ValueError("run() or predict() method not found on predictor")
+def _run_of(instance: Any) -> Callable[..., Any] | None:
+    """What predicts: its `run` or `predict`, or the callable itself."""
+    for method in () if inspect.isroutine(instance) else _METHODS:
+        found = _method(instance, method)
+        if found is not None and _owner(type(instance), method) is not None:
+            return found
+    return instance if callable(instance) else None
+
+
+def _train_of(instance: Any) -> Callable[..., Any] | None:
+    """Its `train`; not the one of a torch module, which only switches between two modes."""
+    train = _method(instance, "train")
+    library = str(getattr(train, "__module__", "")).partition(".")[0]
+    return None if library == "torch" else train
 
 
 def _method(instance: Any, name: str) -> Callable[..., Any] | None:

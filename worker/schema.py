@@ -12,11 +12,13 @@ from math import isfinite
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
+from attrs import evolve
+
 from protocol.errors import RemoteProtocolError, Unserialisable
 from protocol.json_text import dumps, loads
 from worker import shapes
 from worker.fragments import Node, fragment, in_order, keywords, title_of
-from worker.openapi import document
+from worker.openapi import FIXED_COMPONENTS, Side, document
 from worker.shapes import Nullable, without_constraints
 from worker.signature import NO_DEFAULT
 
@@ -33,27 +35,36 @@ BUNDLED_SCHEMA: Final = ".cog/openapi_schema.json"
 _MISSING: Final = object()
 
 
-def model_schema(predictor: Predictor, *, is_train: bool) -> Node | None:
+def model_schema(predictor: Predictor) -> Node | None:
     """The document of a model; None if there is none. What went wrong is told on `sys.stderr`."""
     bundled = _read_bundled()
     if bundled is not None:
         return bundled
     try:
-        return derive_schema(predictor.signature, is_train=is_train)
+        return derive_schema(run=predictor.runs, train=predictor.trains)
     # Signatures hold objects of the model, which may do anything when they are looked at.
     except Exception as error:
         _warn(f"no schema could be made of the signature ({error!r}): inputs are not checked")
         return None
 
 
-def derive_schema(signature: Signature, *, is_train: bool) -> Node:
-    """The document that describes a signature.
+def derive_schema(*, run: Signature | None = None, train: Signature | None = None) -> Node:
+    """The document that describes predictions, trainings, or both.
 
     Raises:
         Exception: whatever an object of the model raised when it was looked at.
     """
-    properties: Node = {}
     enumerations: Node = {}
+    return document(
+        None if run is None else _side(run, enumerations),
+        # Trainings are never streamed.
+        None if train is None else evolve(_side(train, enumerations), is_streaming=False),
+        enumerations,
+    )
+
+
+def _side(signature: Signature, enumerations: Node) -> Side:
+    properties: Node = {}
     required = []
     for order, field in enumerate(signature.fields):
         shape, default = _effective(field)
@@ -67,14 +78,8 @@ def derive_schema(signature: Signature, *, is_train: bool) -> Node:
     if required:
         inputs["required"] = required
     inputs["type"] = "object"
-    output = {**fragment(signature.returns, is_input=False), "title": "Output"}
-    return document(
-        inputs,
-        in_order(output),
-        enumerations,
-        is_train=is_train,
-        is_streaming=signature.is_streaming,
-    )
+    output = in_order({**fragment(signature.returns, is_input=False), "title": "Output"})
+    return Side(inputs, output, is_streaming=signature.is_streaming)
 
 
 def _read_bundled() -> Node | None:
@@ -111,7 +116,7 @@ def _effective(field: Field) -> tuple[Shape, Any]:
         return shape, _MISSING
     if isinstance(shape, shapes.SecretText):
         shape = Nullable(shape)
-    return shape, None if isinstance(shape, Nullable) else _MISSING
+    return shape, None if isinstance(shape, Nullable | shapes.Unknown) else _MISSING
 
 
 def _json_default(default: Any) -> Any:
@@ -138,8 +143,8 @@ def _property(field: Field, shape: Shape, default: Any, order: int, enumerations
     values = constraints.choices or (item.values if isinstance(item, shapes.Choice) else ())
     node: Node = {"x-order": order}
     if values:
-        enumerations[field.name] = _enumeration(field.name, values, item)
-        reference = {"$ref": f"#/components/schemas/{field.name}"}
+        component = _component(enumerations, field.name, _enumeration(field.name, values, item))
+        reference = {"$ref": f"#/components/schemas/{component}"}
         if isinstance(inner, shapes.Array):
             node.update(type="array", items=reference, title=title_of(field.name))
         else:
@@ -151,6 +156,18 @@ def _property(field: Field, shape: Shape, default: Any, order: int, enumerations
     if default is not _MISSING and default is not NO_DEFAULT:
         node["default"] = default
     return in_order(node | keywords(constraints, inner))
+
+
+def _component(enumerations: Node, name: str, enumeration: Node) -> str:
+    """Put an enumeration among the others, and return the name that it has there.
+
+    That is the input's, unless it is taken: by a component that every document has, or by another
+    enumeration, as predictions and trainings may have inputs of the same name.
+    """
+    while name in FIXED_COMPONENTS or enumerations.get(name, enumeration) != enumeration:
+        name += "_"
+    enumerations[name] = enumeration
+    return name
 
 
 def _enumeration(name: str, values: tuple[Any, ...], shape: Shape) -> Node:

@@ -31,13 +31,13 @@ def example(load_model: Load) -> dict[str, Any]:
     """What we make of the worked example of spec/worker.md 17.4."""
     reference = f"{TESTS / 'models' / 'schema_example.py'}:Runner"
     predictor = load_predictor(reference, is_train=False)
-    document = model_schema(predictor, is_train=False)
+    document = model_schema(predictor)
     assert document is not None
     return document
 
 
 def inputs_of(function: Callable[..., Any]) -> dict[str, Any]:
-    document = derive_schema(signature_of(function), is_train=False)
+    document = derive_schema(run=signature_of(function))
     return document["components"]["schemas"]["Input"]  # type: ignore[no-any-return]
 
 
@@ -45,7 +45,7 @@ def output_of(annotation: Any) -> dict[str, Any]:
     def run() -> None: ...
 
     run.__annotations__ = {"return": annotation}
-    document = derive_schema(signature_of(run), is_train=False)
+    document = derive_schema(run=signature_of(run))
     return document["components"]["schemas"]["Output"]  # type: ignore[no-any-return]
 
 
@@ -134,7 +134,7 @@ def test_choices_by_enumeration_and_literal() -> None:
         many: list[Style] = [],  # noqa: B006
     ) -> None: ...
 
-    document = derive_schema(signature_of(run), is_train=False)
+    document = derive_schema(run=signature_of(run))
     schemas = document["components"]["schemas"]
     assert schemas["Input"]["properties"] == {
         "style": {"allOf": [{"$ref": "#/components/schemas/style"}], "x-order": 0},
@@ -162,6 +162,24 @@ def test_choices_by_enumeration_and_literal() -> None:
     assert schemas["size"]["type"] == "integer"
     assert "type" not in schemas["mixed"]
     assert schemas["Input"]["required"] == ["style"]
+
+
+def test_choices_whose_component_name_is_taken() -> None:
+    def run(
+        Status: typing.Literal["x"],
+        Status_: typing.Literal["y"],
+        Output: typing.Literal["z"],
+        TrainingInput: typing.Literal["t"],
+    ) -> None: ...
+
+    schemas = derive_schema(run=signature_of(run))["components"]["schemas"]
+    assert schemas["Status"]["enum"][0] == "starting"
+    assert schemas["Output"] == {"title": "Output"}
+    assert "TrainingInput" not in schemas
+    for name, value in (("Status", "x"), ("Status_", "y"), ("Output", "z"), ("TrainingInput", "t")):
+        (reference,) = schemas["Input"]["properties"][name]["allOf"]
+        component = reference["$ref"].rpartition("/")[2]
+        assert (schemas[component]["enum"], schemas[component]["title"]) == ([value], name)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +227,7 @@ def test_secrets(load_model: Load) -> None:
         """,
         "run",
     )
-    document = derive_schema(predictor.signature, is_train=False)
+    document = derive_schema(run=predictor.signature)
     inputs = document["components"]["schemas"]["Input"]
     assert inputs["required"] == ["needed", "described"]
     assert all(each["x-cog-secret"] and each["writeOnly"] for each in inputs["properties"].values())
@@ -378,7 +396,7 @@ def test_an_output_of_the_sdks_model_class(load_model: Load) -> None:
             def run(self) -> Answer: ...
         """
     )
-    document = derive_schema(predictor.signature, is_train=False)
+    document = derive_schema(run=predictor.signature)
     assert document["components"]["schemas"]["Output"]["required"] == ["text", "file"]
 
 
@@ -388,7 +406,7 @@ def test_an_output_of_the_sdks_model_class(load_model: Load) -> None:
 def test_a_training_document() -> None:
     def train(steps: int) -> str: ...  # type: ignore[empty-body]
 
-    document = derive_schema(signature_of(train), is_train=True)
+    document = derive_schema(train=signature_of(train))
     schemas = document["components"]["schemas"]
     assert list(schemas)[:4] == [
         "TrainingInput",
@@ -416,6 +434,88 @@ def test_a_training_document() -> None:
     assert cancel["parameters"][0]["schema"] == {"title": "Training Id", "type": "string"}
 
 
+SOURCE_OF_BOTH = """
+    from typing import Literal
+    from cog import streaming, ConcatenateIterator
+    class Predictor:
+        @streaming
+        def run(
+            self, zoom: int, style: Literal["a"], same: Literal["s"]
+        ) -> ConcatenateIterator[str]: ...
+        @streaming
+        def train(self, steps: int, style: Literal["b"], same: Literal["s"]) -> int: ...
+    """
+
+
+@pytest.mark.parametrize("is_train", [False, True])
+def test_a_model_that_can_predict_and_be_trained_has_both_in_alphabetical_order(
+    is_train: bool, load_model: Load
+) -> None:
+    predictor = load_model(SOURCE_OF_BOTH, is_train=is_train)
+    document = model_schema(predictor)
+    assert document is not None
+    assert json.dumps(document) == json.dumps(document, sort_keys=True)
+    assert list(document["paths"]) == [
+        "/",
+        "/health-check",
+        "/predictions",
+        "/predictions/{prediction_id}/cancel",
+        "/trainings",
+        "/trainings/{training_id}/cancel",
+    ]
+    alone = [derive_schema(run=predictor.runs), derive_schema(train=predictor.trains)]
+    schemas = document["components"]["schemas"]
+    for one in alone:
+        assert document["paths"].items() >= one["paths"].items()
+        for name in set(one["components"]["schemas"]) - {"TrainingInput", "style"}:
+            assert schemas[name] == one["components"]["schemas"][name]
+    assert "x-cog-streaming" in document["paths"]["/predictions"]["post"]
+    assert "x-cog-streaming" not in document["paths"]["/trainings"]["post"]
+
+
+def test_choices_of_predictions_and_trainings_do_not_mix(load_model: Load) -> None:
+    document = model_schema(load_model(SOURCE_OF_BOTH))
+    assert document is not None
+    schemas = document["components"]["schemas"]
+    for component, choices in (("Input", ["a"]), ("TrainingInput", ["b"])):
+        (reference,) = schemas[component]["properties"]["style"]["allOf"]
+        assert schemas[reference["$ref"].rpartition("/")[2]]["enum"] == choices
+        (reference,) = schemas[component]["properties"]["same"]["allOf"]
+        assert reference == {"$ref": "#/components/schemas/same"}
+
+
+TORCH_MODULE = """
+    class P:
+        def run(self): ...
+        def train(self, mode=True): ...
+    P.train.__module__ = "torch.nn.modules.module"
+    """
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "is_train", "paths"),
+    [
+        ("def run(): ...", "run", False, {"/predictions"}),
+        ("def train(): ...", "train", True, {"/trainings"}),
+        ("class P:\n    def train(self): ...", "P", True, {"/trainings"}),
+        ("class P:\n    def run(self): ...", "P", False, {"/predictions"}),
+        (
+            "class P:\n    def __call__(self): ...\n    def train(self): ...\np = P()",
+            "p",
+            True,
+            {"/predictions", "/trainings"},
+        ),
+        (TORCH_MODULE, "P", False, {"/predictions"}),
+    ],
+)
+def test_what_a_model_can_do_is_in_its_document(
+    source: str, name: str, is_train: bool, paths: set[str], load_model: Load
+) -> None:
+    document = model_schema(load_model(source, name, is_train=is_train))
+    assert document is not None
+    assert {path for path in document["paths"] if path.endswith("s")} == paths
+
+
 # --- where it comes from ----------------------------------------------------------------------
 
 
@@ -427,7 +527,7 @@ def predictor(load_model: Load) -> Predictor:
 def test_the_documents_of_the_image_comes_first(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / ".cog").mkdir()
     (tmp_path / ".cog" / "openapi_schema.json").write_text('{"z": 1, "a": 2}')
-    assert json.dumps(model_schema(predictor, is_train=False)) == '{"z": 1, "a": 2}'
+    assert json.dumps(model_schema(predictor)) == '{"z": 1, "a": 2}'
 
 
 @pytest.mark.parametrize("text", ["not JSON", "[]", b"\xff"])
@@ -437,7 +537,7 @@ def test_a_broken_document_of_the_image_is_replaced_with_a_warning(
     (tmp_path / ".cog").mkdir()
     content = text if isinstance(text, bytes) else text.encode()
     (tmp_path / ".cog" / "openapi_schema.json").write_bytes(content)
-    document = model_schema(predictor, is_train=False)
+    document = model_schema(predictor)
     assert document is not None
     assert list(document["components"]["schemas"]["Input"]["properties"]) == ["n"]
     assert ".cog/openapi_schema.json" in capsys.readouterr().err
@@ -455,5 +555,5 @@ def test_without_a_document_inputs_are_not_checked_and_that_is_said(
             def run(self, n=Hostile()): ...
         """
     )
-    assert model_schema(predictor, is_train=False) is None
+    assert model_schema(predictor) is None
     assert "do not look at me" in capsys.readouterr().err

@@ -122,7 +122,7 @@ for name in [*sys.modules]:
         del sys.modules[name]
 sys.path.insert(0, "")
 loaded = predictor.load_predictor("predict.py:Predictor", is_train=False)
-document = schema.model_schema(loaded, is_train=False)
+document = schema.model_schema(loaded)
 writer = outputs.OutputWriter(tempfile.mkdtemp())
 values = {"file": "data:,hello", "style": "plain"}
 given = inputs.prepared_inputs(loaded.signature, values, options.Options())
