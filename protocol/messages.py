@@ -99,6 +99,8 @@ class WorkerInfo:
     version: str
     healthcheck: bool = False
     """Whether the model defines a healthcheck of its own."""
+    optional_inputs: list[str] = Factory(list)
+    """Inputs that may be left out or null, though the document cannot say so."""
 
 
 # --- control channel, supervisor to worker ---------------------------------------------------

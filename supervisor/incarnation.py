@@ -155,7 +155,11 @@ class Incarnation:
             self._give_up(Cause.SETUP_TIMEOUT, f"not ready after {timeout:g} s (--setup-timeout)")
         # What follows `ready` in the same chunk may have ended this worker already.
         await trio.lowlevel.checkpoint_if_cancelled()
-        self.schema = ModelSchema(ready.schema, is_train=self._config.is_train)
+        self.schema = ModelSchema(
+            ready.schema,
+            is_train=self._config.is_train,
+            optional=ready.worker.optional_inputs if ready.worker is not None else (),
+        )
         context = WorkerContext(
             allocator=self._allocator,
             control=self._control,

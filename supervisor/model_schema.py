@@ -9,7 +9,7 @@ of the Rust library that both of us use; the rest is worded here from the kind o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
@@ -53,13 +53,21 @@ class ModelSchema:
 
     Building one compiles the validator, which takes milliseconds: once for each `ready`. Without
     a document every input is accepted as it is.
+
+    Args:
+        document: as the worker sent it.
+        is_train: whether inputs are those of trainings.
+        optional: the inputs that may be left out or null whatever the document says; it can say so
+            of `x: Any = None` only by differing from coglet's.
     """
 
-    def __init__(self, document: dict[str, Any] | None, *, is_train: bool) -> None:
+    def __init__(
+        self, document: dict[str, Any] | None, *, is_train: bool, optional: Iterable[str] = ()
+    ) -> None:
         self.document = document
         schemas = _child(_child(document, "components"), "schemas")
         names = ("TrainingInput", "Input") if is_train else ("Input",)
-        schema = _first(schemas, names)
+        schema = _with_optional(_first(schemas, names), frozenset(optional))
         output = _first(schemas, ("TrainingOutput", "Output") if is_train else ("Output",))
 
         self.output_is_array: bool = output.get("type") == "array"
@@ -148,6 +156,21 @@ def _child(node: Node | None, name: str) -> Node:
 
 def _first(schemas: Node, names: tuple[str, ...]) -> Node:
     return next((_child(schemas, name) for name in names if name in schemas), {})
+
+
+def _with_optional(schema: Node, optional: frozenset[str]) -> Node:
+    """The input's schema, in which the inputs `optional` are not required and may be null."""
+    if not optional or "properties" not in schema:
+        return schema
+    properties = {
+        name: {**node, "nullable": True} if name in optional and isinstance(node, dict) else node
+        for name, node in _child(schema, "properties").items()
+    }
+    changed = {**schema, "properties": properties}
+    required = schema.get("required")
+    if isinstance(required, list):
+        changed["required"] = [name for name in required if name not in optional]
+    return changed
 
 
 def _known_names(schema: Node) -> frozenset[str] | None:

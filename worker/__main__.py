@@ -187,7 +187,12 @@ class Worker:
             )
             self._engine = engine
         self._flush_logs()
-        info = WorkerInfo("coglet-trio", __version__, predictor.healthcheck is not None)
+        info = WorkerInfo(
+            "coglet-trio",
+            __version__,
+            predictor.healthcheck is not None,
+            predictor.signature.optional_inputs,
+        )
         self.control.send(Ready([slot.id for slot in self._slots], schema, info))
         for slot in self._slots:
             slot.announce()

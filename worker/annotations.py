@@ -19,6 +19,7 @@ import attrs
 
 from worker.constraints import constraints_of
 from worker.shapes import (
+    AnyValue,
     Array,
     Choice,
     Constrained,
@@ -64,7 +65,7 @@ def shape_of(annotation: Any) -> Shape:
 def _shape(annotation: Any, seen: tuple[type, ...]) -> Shape:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is Any or annotation is object:
-        return OpenObject()
+        return AnyValue()
     if origin is typing.Annotated:
         inner, *metadata = arguments
         shape = constrained(_shape(inner, seen), constraints_of(*metadata))

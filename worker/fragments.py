@@ -103,7 +103,7 @@ def _measured(shape: Shape) -> set[str]:
     match shape:
         case shapes.Array() | shapes.Stream():
             return {"Items"}
-        case shapes.Mapping() | shapes.Record() | shapes.OpenObject():
+        case shapes.Mapping() | shapes.Record() | shapes.AnyValue() | shapes.OpenObject():
             return {"Properties"}
         case shapes.Nullable(inner) | shapes.Constrained(inner, _):
             return _measured(inner)

@@ -15,6 +15,7 @@ from attrs import frozen
 from worker.constraints import NO_CONSTRAINTS, Constraints, constraints_of
 
 __all__ = [
+    "AnyValue",
     "Array",
     "Choice",
     "Constrained",
@@ -51,8 +52,13 @@ class Unknown:
 
 
 @frozen
+class AnyValue:
+    """What is annotated with `Any`. coglet's document calls it an object."""
+
+
+@frozen
 class OpenObject:
-    """A JSON object of which no more is known; also what coglet calls `Any`."""
+    """A JSON object of which no more is known."""
 
 
 @frozen
@@ -176,6 +182,7 @@ def without_constraints(shape: Shape) -> tuple[Shape, Constraints]:
 Shape: TypeAlias = (
     Scalar
     | Unknown
+    | AnyValue
     | OpenObject
     | FilePath
     | FileStream

@@ -16,7 +16,7 @@ from worker.annotations import shape_of
 from worker.constraints import Constraints, constraints_of
 from worker.conversion import Converter, converter_for
 from worker.docstrings import parameter_descriptions
-from worker.shapes import Shape, Unknown, without_constraints
+from worker.shapes import AnyValue, Shape, Unknown, without_constraints
 from worker.source import SourceFacts, read_source
 
 if TYPE_CHECKING:
@@ -67,6 +67,20 @@ class Signature:
     """Whether it has a `**parameter`."""
     is_streaming: bool = False
     """Whether it is marked with `@streaming`."""
+
+    @property
+    def optional_inputs(self) -> list[str]:
+        """The inputs that may be left out or null, though the document says that they may not.
+
+        Of `x: Any = None` coglet's tool says that it is an object and required. The document is
+        the tool's, word for word, and an image may bring it along; so this is told beside it.
+        `x: int = None` stays required: there None is not what a client could mean.
+        """
+        return [
+            field.name
+            for field in self.fields
+            if field.default is None and field.is_written and isinstance(field.shape, AnyValue)
+        ]
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:

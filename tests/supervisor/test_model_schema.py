@@ -131,6 +131,23 @@ def test_the_constraints_that_coglets_tool_does_not_know_are_checked(
     assert found == message
 
 
+def test_inputs_that_the_document_wrongly_requires() -> None:
+    inputs = {
+        "properties": {"text": {"type": "string"}, "anything": {"type": "object"}},
+        "required": ["text", "anything"],
+    }
+    schema = ModelSchema(document(Input=inputs), is_train=False, optional=["anything", "other"])
+    assert schema.clean_input({"text": "a"}).values == {"text": "a", "anything": None}
+    assert schema.clean_input({"text": "a", "anything": None}).values["anything"] is None
+    assert errors_of(schema, {"anything": 5}) == [
+        ("anything", '5 is not of type "object"'),
+        ("text", "Field required"),
+    ]
+    assert schema.document == document(Input=inputs)
+    without_one = ModelSchema(None, is_train=False, optional=["anything"])
+    assert without_one.clean_input({"text": 1}).values == {"text": 1}
+
+
 def test_a_missing_input_has_its_own_type(schema: ModelSchema) -> None:
     with pytest.raises(InvalidInput) as caught:
         schema.clean_input({"n": 9})

@@ -15,6 +15,7 @@ import pytest
 from worker.annotations import shape_of
 from worker.constraints import Constraints
 from worker.shapes import (
+    AnyValue,
     Array,
     Choice,
     Constrained,
@@ -67,12 +68,12 @@ UserId = typing.NewType("UserId", int)
         (int, WHOLE),
         (float, NUMBER),
         (bool, YES_NO),
-        (Any, OpenObject()),
-        (object, OpenObject()),
+        (Any, AnyValue()),
+        (object, AnyValue()),
         (dict, OpenObject()),
         (typing.Dict, OpenObject()),  # noqa: UP006
         (dict[str, int], Mapping(WHOLE)),
-        (abc.Mapping[str, Any], Mapping(OpenObject())),
+        (abc.Mapping[str, Any], Mapping(AnyValue())),
         (list, Array(OpenObject())),
         (list[int], Array(WHOLE)),
         (typing.List[str], Array(TEXT)),  # noqa: UP006

@@ -176,6 +176,23 @@ def test_docstrings_describe_what_has_no_description_of_its_own(load_model: Load
     }
 
 
+def test_inputs_that_may_be_anything_may_be_left_out_if_their_default_is_none(
+    load_model: Load,
+) -> None:
+    predictor = load_model(
+        """
+        from typing import Any
+        from cog import Input
+        def run(
+            a: Any, b: Any = None, c: Any = Input(default=None), d: Any = Input(), e: Any = 1,
+            f: int = None, g: dict = None,
+        ) -> str: ...
+        """,
+        "run",
+    )
+    assert predictor.signature.optional_inputs == ["b", "c"]
+
+
 def test_streaming_is_read_from_the_source(load_model: Load) -> None:
     source = """
         import cog
