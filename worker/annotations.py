@@ -118,7 +118,9 @@ def _nullable_choice(values: tuple[Any, ...]) -> Shape:
 def _plain_class(kind: type) -> Shape | None:
     """The shape of a class that stands for a single value."""
     if issubclass(kind, Enum):
-        return Choice(tuple(member.value for member in kind), kind)
+        values = tuple(member.value for member in kind)
+        can_be_sent = all(isinstance(value, (str, int, float)) for value in values)
+        return Choice(values, kind) if can_be_sent else Unknown()
     for base, scalar in (
         (bool, Scalar.BOOLEAN),
         (int, Scalar.INTEGER),

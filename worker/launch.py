@@ -1,8 +1,9 @@
 """What a worker's interpreter is started with: finds our two packages, and nothing else of ours.
 
-Started as `PYTHON -P …/worker/launch.py [--capture-fd N | --check]`. This file alone has to parse
-on interpreters that are too old for the worker, so that `--check` can say that they are; and until
-it has been said that they are there, it imports nothing but the standard library.
+Started as `PYTHON -P …/worker/launch.py [--capture-fd N | --schema REF [--train] | --check]`. This
+file alone has to parse on interpreters that are too old for the worker, so that `--check` can say
+that they are; and until it has been said that they are there, it imports nothing but the standard
+library.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.machinery import ModuleSpec
 
 FOLDERS = {
@@ -87,23 +89,35 @@ def forget_ourselves() -> None:
     sys.argv = ["-c"]
 
 
+def program(arguments: "list[str]") -> "Callable[[], int]":
+    """What was asked for, with all that it will ever import."""
+    if "--schema" in arguments:
+        from worker.schema_program import print_schema
+
+        ref = arguments[arguments.index("--schema") + 1]
+        return lambda: print_schema(ref, is_train="--train" in arguments)
+
+    from worker.__main__ import main as run_worker
+
+    capture = None
+    if "--capture-fd" in arguments:
+        capture = int(arguments[arguments.index("--capture-fd") + 1])
+    return lambda: run_worker(capture)
+
+
 def main(arguments: "list[str]") -> int:
-    """Run the worker, or check whether it could. Returns the exit code."""
+    """Run the worker or what else was asked for. Returns the exit code."""
     folder = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]
     if "--check" in arguments:
         sys.stdout.write(check() + "\n")
         return 0
-    capture = None
-    if "--capture-fd" in arguments:
-        capture = int(arguments[arguments.index("--capture-fd") + 1])
     finder = Finder()
     sys.meta_path.insert(0, finder)
-    from worker.__main__ import main as run_worker
-
+    run = program(arguments)
     sys.meta_path.remove(finder)
     forget_ourselves()
-    return run_worker(capture)
+    return run()
 
 
 if __name__ == "__main__":

@@ -41,11 +41,13 @@ def model_schema(predictor: Predictor) -> Node | None:
     if bundled is not None:
         return bundled
     try:
-        return derive_schema(run=predictor.runs, train=predictor.trains)
+        derived = derive_schema(run=predictor.runs, train=predictor.trains)
+        dumps(derived)  # so that it is known here whether it can be sent
     # Signatures hold objects of the model, which may do anything when they are looked at.
     except Exception as error:
         _warn(f"no schema could be made of the signature ({error!r}): inputs are not checked")
         return None
+    return derived
 
 
 def derive_schema(*, run: Signature | None = None, train: Signature | None = None) -> Node:

@@ -11,12 +11,13 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
 from supervisor.cli.resolve import UsageError
 
-__all__ = ["find_interpreter", "require_worker_packages"]
+__all__ = ["LAUNCH", "worker_interpreter"]
 
 LAUNCH: Final = Path(__file__).resolve().parents[2] / "worker" / "launch.py"
 """What the interpreter will be started with; never imported from here."""
@@ -25,8 +26,24 @@ _ANSWER_WITHIN: Final = 60.0
 """Seconds; a cold start from a network file system takes its time."""
 
 
-def find_interpreter(python: str) -> str:
-    """The absolute path of `python`, a path or a name on PATH. Symbolic links stay: a venv is one.
+def worker_interpreter(python: str | None) -> str:
+    """The absolute path of the interpreter for the worker, which is asked whether it can run it.
+
+    Args:
+        python: a path or a name on PATH; None: our own, which can. Blocks for a moment if not.
+
+    Raises:
+        UsageError: there is no such program, it is too old, or packages are missing there.
+    """
+    if python is None:
+        return sys.executable
+    path = _find(python)
+    _require_packages(path)
+    return path
+
+
+def _find(python: str) -> str:
+    """The absolute path of `python`. Symbolic links stay: a venv is one.
 
     Raises:
         UsageError: there is no such program.
@@ -37,8 +54,8 @@ def find_interpreter(python: str) -> str:
     return os.path.abspath(found)
 
 
-def require_worker_packages(python: str) -> None:
-    """Ask the interpreter `python` for what the worker needs. Blocks for a moment.
+def _require_packages(python: str) -> None:
+    """Ask the interpreter `python` for what the worker needs.
 
     Raises:
         UsageError: Python is too old, or packages are missing; the text has the command to run.

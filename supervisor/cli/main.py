@@ -1,23 +1,26 @@
-"""The commands: `serve`, and what a bare call says."""
+"""The commands: `serve` and `schema`, and what a bare call says."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING
 
 import attrs
 import click
 import structlog
 
-from supervisor.cli.help import TableCommand
-from supervisor.cli.interpreter import find_interpreter, require_worker_packages
+from supervisor.cli.interpreter import worker_interpreter
 from supervisor.cli.options import OPTIONS
 from supervisor.cli.resolve import UsageError, resolve
-from supervisor.cli.values import SWITCH
+from supervisor.cli.schema import SCHEMA_OPTIONS, print_schema
+from supervisor.cli.table_command import TableCommand
 from supervisor.descriptors import raise_limit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from supervisor.config import Config
 
 __all__ = ["main"]
@@ -40,7 +43,8 @@ def main() -> int:
 
 def _complain(text: str) -> int:
     line = " ".join(text.split())
-    click.echo(f"{_NAME}: error: {line} (see {_NAME} serve --help)", err=True)
+    command = "".join(f" {name}" for name in sys.argv[1:2] if name in cli.commands)
+    click.echo(f"{_NAME}: error: {line} (see {_NAME}{command} --help)", err=True)
     return 2
 
 
@@ -60,32 +64,8 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def _parameters() -> list[click.Parameter]:
-    """Click's side of the table: every flag takes its text; the resolver gives it a meaning."""
-    parameters: list[click.Parameter] = []
-    for option in OPTIONS:
-        name = option.name.replace("-", "_")
-        if option.is_argument:
-            parameters.append(click.Argument([name], required=False, metavar=f"[{option.flag}]"))
-        elif option.kind is SWITCH:
-            both = f"{option.flag}/--no-{option.name}"
-            parameters.append(click.Option([both, name], default=None))
-        else:
-            parameters.append(click.Option([option.flag, name]))
-    return parameters
-
-
-def _texts(given: dict[str, Any]) -> dict[str, str]:
-    """What was given on the command line, as texts by the options' names."""
-    return {
-        name.replace("_", "-"): str(value).lower() if isinstance(value, bool) else value
-        for name, value in given.items()
-        if value is not None
-    }
-
-
-def _serve(**given: Any) -> int:
-    resolved = resolve(_texts(given), os.environ)
+def _serve(flags: Mapping[str, str]) -> int:
+    resolved = resolve(flags, os.environ)
     config, notices = _with_descriptors(_with_interpreter(resolved.config))
     # What only a server needs is imported only now: `--help` and errors stay quick.
     import trio
@@ -124,9 +104,7 @@ def _with_interpreter(config: Config) -> Config:
     """
     if config.python is None or config.worker_command is not None:
         return config
-    python = find_interpreter(config.python)
-    require_worker_packages(python)
-    return attrs.evolve(config, python=python)
+    return attrs.evolve(config, python=worker_interpreter(config.python))
 
 
 def _with_descriptors(config: Config) -> tuple[Config, list[str]]:
@@ -148,13 +126,24 @@ def _with_descriptors(config: Config) -> tuple[Config, list[str]]:
 cli.add_command(
     TableCommand(
         "serve",
-        callback=_serve,
-        params=_parameters(),
-        help=(
+        options=OPTIONS,
+        run=_serve,
+        description=(
             "Serve the model REF. The port opens at once; the model is loaded behind it, and "
             "restarted when it dies."
         ),
-        short_help="Serve a model over HTTP.",
-        options_metavar="[OPTIONS]",
+        summary="Serve a model over HTTP.",
+    )
+)
+cli.add_command(
+    TableCommand(
+        "schema",
+        options=SCHEMA_OPTIONS,
+        run=print_schema,
+        description=(
+            "Print the OpenAPI document of the model REF as JSON. The model is loaded but not set "
+            "up; what it prints goes to stderr."
+        ),
+        summary="Print a model's OpenAPI document.",
     )
 )

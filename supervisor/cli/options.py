@@ -27,7 +27,16 @@ from supervisor.cli.coglet_variables import (
 from supervisor.cli.values import Kind
 from supervisor.config import Config, Limits, Times, WorkerOptions
 
-__all__ = ["CONCURRENCY", "GROUPS", "MODE", "OPTIONS", "REF", "Option", "default_of"]
+__all__ = [
+    "CONCURRENCY",
+    "GROUPS",
+    "MODE",
+    "OPTIONS",
+    "PYTHON",
+    "REF",
+    "Option",
+    "default_of",
+]
 
 GROUPS: Final = {
     "model": "Model",
@@ -100,6 +109,15 @@ CONCURRENCY: Final = Option(
     coglets=(MAX_CONCURRENCY,),
 )
 
+PYTHON: Final = Option(
+    "python",
+    "worker",
+    "python",
+    values.TEXT,
+    "The interpreter that runs the model; without it, the server's own. It needs Python 3.11 "
+    "or later with attrs, cattrs and msgspec, and httpx for inputs that are URLs.",
+)
+
 OPTIONS: Final = (
     REF,
     MODE,
@@ -134,14 +152,7 @@ OPTIONS: Final = (
         values.SWITCH,
         "Ignore SIGTERM; end on SIGINT and POST /shutdown only.",
     ),
-    Option(
-        "python",
-        "worker",
-        "python",
-        values.TEXT,
-        "The interpreter that runs the model; without it, the server's own. It needs Python 3.11 "
-        "or later with attrs, cattrs and msgspec, and httpx for inputs that are URLs.",
-    ),
+    PYTHON,
     Option(
         "worker-command",
         "worker",

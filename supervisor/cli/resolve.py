@@ -13,13 +13,13 @@ from attrs import field, frozen, mutable
 from supervisor.cli.coglet_variables import SECRETS
 from supervisor.cli.concurrency import declared_slots
 from supervisor.cli.environment import spoken_to_us, unknown_notices
-from supervisor.cli.options import CONCURRENCY, MODE, OPTIONS, REF, Option
+from supervisor.cli.options import CONCURRENCY, MODE, OPTIONS, PYTHON, REF, Option
 from supervisor.config import Config, Limits, Times, WorkerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Resolved", "UsageError", "resolve"]
+__all__ = ["Model", "Resolved", "UsageError", "resolve", "resolve_model", "secret_variables"]
 
 
 class UsageError(Exception):
@@ -35,6 +35,16 @@ class Resolved:
     """Warnings for the log, one sentence each."""
 
 
+@frozen
+class Model:
+    """What it takes to load a model."""
+
+    ref: str
+    is_train: bool
+    python: str | None
+    """The interpreter that was asked for; None: the supervisor's own."""
+
+
 @mutable
 class _Sources:
     """Where values come from, and what was noticed on the way."""
@@ -42,6 +52,23 @@ class _Sources:
     flags: Mapping[str, str]
     environ: Mapping[str, str]
     notices: list[str] = field(factory=list)
+
+    def find_all(self, options: tuple[Option, ...]) -> dict[str, Any]:
+        """The values that were given anywhere, by their fields.
+
+        Raises:
+            UsageError: one is no value of its kind, or no model is given.
+        """
+        _, train = self.find(MODE, is_train=False)
+        is_train = bool(train)
+        found: dict[str, Any] = {}
+        for option in options:
+            given, value = self.find(option, is_train=is_train)
+            if given:
+                found[option.field] = value
+        if REF.field not in found:
+            raise _no_reference(is_train=is_train)
+        return found
 
     def find(self, option: Option, *, is_train: bool) -> tuple[bool, Any]:
         """Whether the option was given anywhere, and its value.
@@ -96,15 +123,7 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Resolved:
     """
     heard = spoken_to_us(environ)
     sources = _Sources(flags, heard)
-    _, train = sources.find(MODE, is_train=False)
-    is_train = bool(train)
-    found: dict[str, Any] = {}
-    for option in OPTIONS:
-        given, value = sources.find(option, is_train=is_train)
-        if given:
-            found[option.field] = value
-    if REF.field not in found:
-        raise _no_reference(is_train=is_train)
+    found = sources.find_all(OPTIONS)
     notices = unknown_notices(heard, (option.variable for option in OPTIONS)) + sources.notices
     if CONCURRENCY.field not in found:
         declared = declared_slots(found[REF.field])
@@ -112,6 +131,12 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Resolved:
         notices += [declared.notice] if declared.notice else []
     config = _config(found)
     return Resolved(config, notices + _stop_notices(config.times))
+
+
+def resolve_model(flags: Mapping[str, str], environ: Mapping[str, str]) -> Model:
+    """Decide only which model is meant and what it runs on; as `resolve`, without the rest."""
+    found = _Sources(flags, spoken_to_us(environ)).find_all((REF, MODE, PYTHON))
+    return Model(found[REF.field], found.get(MODE.field, False), found.get(PYTHON.field, None))
 
 
 def _config(found: dict[str, Any]) -> Config:

@@ -543,6 +543,31 @@ def test_a_broken_document_of_the_image_is_replaced_with_a_warning(
     assert ".cog/openapi_schema.json" in capsys.readouterr().err
 
 
+def test_an_enumeration_whose_values_json_cannot_say_restricts_nothing(load_model: Load) -> None:
+    predictor = load_model(
+        """
+        import enum
+        class Odd(enum.Enum):
+            A = object()
+        def run(a: Odd, b: Odd = Odd.A): ...
+        """,
+        "run",
+    )
+    document = model_schema(predictor)
+    assert document is not None
+    inputs = document["components"]["schemas"]["Input"]
+    assert inputs["properties"]["a"] == {"title": "A", "x-order": 0}
+    assert inputs["required"] == ["a"]
+
+
+def test_what_cannot_be_sent_is_no_document(
+    load_model: Load, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "from cog import Input\ndef run(a: str = Input(choices=[object(), 'x'])): ..."
+    assert model_schema(load_model(source, "run")) is None
+    assert "inputs are not checked" in capsys.readouterr().err
+
+
 def test_without_a_document_inputs_are_not_checked_and_that_is_said(
     load_model: Load, capsys: pytest.CaptureFixture[str]
 ) -> None:
