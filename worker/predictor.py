@@ -9,11 +9,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from worker.call_kind import CallKind, kind_of
 from worker.signature import Signature, resolve_input_defaults, signature_of
 
 if TYPE_CHECKING:
@@ -28,14 +28,6 @@ _NOT_TRAINABLE: Final = "Training not supported by this predictor"
 
 class LoadError(Exception):
     """A model could not be loaded. `__cause__` is the model's exception, with its traceback."""
-
-
-class CallKind(Enum):
-    """How a predictor's function has to be called."""
-
-    SYNC = "sync"
-    ASYNC = "async"
-    ASYNC_GENERATOR = "async generator"
 
 
 @frozen
@@ -154,7 +146,7 @@ def _make_predictor(target: Any, name: str, *, is_train: bool) -> Predictor:
     return Predictor(
         instance=instance,
         call=call,
-        kind=_kind_of(call),
+        kind=kind_of(call),
         signature=signature,
         runs=runs,
         trains=trains,
@@ -205,16 +197,6 @@ def _train_of(instance: Any) -> Callable[..., Any] | None:
 def _method(instance: Any, name: str) -> Callable[..., Any] | None:
     found: Any = getattr(instance, name, None)
     return found if callable(found) else None
-
-
-def _kind_of(call: Callable[..., Any]) -> CallKind:
-    # Of a callable object, it is the method that tells.
-    for candidate in (call, getattr(call, "__call__", None)):  # noqa: B004
-        if inspect.isasyncgenfunction(candidate):
-            return CallKind.ASYNC_GENERATOR
-        if inspect.iscoroutinefunction(candidate):
-            return CallKind.ASYNC
-    return CallKind.SYNC
 
 
 def _setup_of(instance: Any) -> Callable[[], Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
 import typing
@@ -16,11 +15,12 @@ from worker.annotations import shape_of
 from worker.constraints import Constraints, constraints_of
 from worker.conversion import Converter, converter_for
 from worker.docstrings import parameter_descriptions
+from worker.layers import innermost_function, layers_of
 from worker.shapes import AnyValue, Shape, Unknown, without_constraints
 from worker.source import SourceFacts, read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = [
     "NO_DEFAULT",
@@ -119,7 +119,7 @@ def resolve_input_defaults(function: Callable[..., Any]) -> None:
 
     For calls that do not come from us: a `setup` that warms up with `self.run(prompt="x")`.
     """
-    for layer in _layers(function):
+    for layer in layers_of(function):
         if inspect.isfunction(layer):
             defaults, keyword_defaults = layer.__defaults__, layer.__kwdefaults__
             if defaults:
@@ -128,33 +128,6 @@ def resolve_input_defaults(function: Callable[..., Any]) -> None:
                 layer.__kwdefaults__ = {
                     name: _resolved(each) for name, each in keyword_defaults.items()
                 }
-
-
-def innermost_function(function: Callable[..., Any]) -> Any:
-    """What is left when methods, partials, callable objects and decorators are taken away."""
-    *_, innermost = _layers(function)
-    return innermost
-
-
-def _layers(function: Any) -> Iterator[Any]:
-    """A callable and what it wraps, from outside to inside."""
-    seen: set[int] = set()
-    layer = function
-    while layer is not None and id(layer) not in seen:
-        seen.add(id(layer))
-        yield layer
-        layer = _inside(layer)
-
-
-def _inside(layer: Any) -> Any:
-    if inspect.ismethod(layer):
-        return layer.__func__
-    if isinstance(layer, functools.partial):
-        return layer.func
-    wrapped = getattr(layer, "__wrapped__", None)
-    if wrapped is not None or inspect.isroutine(layer) or isinstance(layer, type):
-        return wrapped
-    return getattr(type(layer), "__call__", None)  # noqa: B004
 
 
 def _annotation(function: Any, name: str) -> Any:

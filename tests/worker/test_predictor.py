@@ -259,6 +259,84 @@ def test_kinds_of_callable_objects(definition: str, kind: CallKind, load_model: 
     assert load_model(source, "model").kind is kind
 
 
+DECORATED = """
+    import asyncio, contextlib, functools, inspect
+
+    @contextlib.contextmanager
+    def entered():
+        yield
+
+    def decorated(function):
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            {body}
+        return wrapper
+
+    class Predictor:
+        {decorator}
+        async def run(self):
+            {statement} 1
+    """
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return function(*args, **kwargs)",
+        "print('called'); return function(*args, **kwargs)",
+        "with entered(): return function(*args, **kwargs)",
+        "result = function(*args, **kwargs); print('called'); return result",
+    ],
+)
+@pytest.mark.parametrize("decorators", [1, 2])
+@pytest.mark.parametrize(
+    ("statement", "kind"), [("return", CallKind.ASYNC), ("yield", CallKind.ASYNC_GENERATOR)]
+)
+def test_a_decorator_that_hands_on_the_coroutine_hides_nothing(
+    body: str, decorators: int, statement: str, kind: CallKind, load_model: Load
+) -> None:
+    decorator = "\n        ".join(["@decorated"] * decorators)
+    source = DECORATED.format(body=body, decorator=decorator, statement=statement)
+    assert load_model(source).kind is kind
+
+
+def test_a_context_manager_as_a_decorator_hides_nothing(load_model: Load) -> None:
+    source = DECORATED.format(body="pass", decorator="@entered()", statement="return")
+    assert load_model(source).kind is CallKind.ASYNC
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return asyncio.run(function(*args, **kwargs))",
+        "result = function(*args, **kwargs); return asyncio.run(result)",
+        "result = function(*args, **kwargs); result = asyncio.run(result); return result",
+        "return asyncio.Runner().run(functools.partial(function, *args)())",
+        """async def main(): return await function(*args, **kwargs)
+            return asyncio.run(main())""",
+        "return 1",
+        "yield from function(*args, **kwargs)",
+    ],
+)
+def test_a_decorator_that_may_run_the_coroutine_itself_makes_it_sync(
+    body: str, load_model: Load
+) -> None:
+    source = DECORATED.format(body=body, decorator="@decorated", statement="return")
+    assert load_model(source).kind is CallKind.SYNC
+
+
+def test_a_decorator_without_source_makes_it_sync(load_model: Load) -> None:
+    source = """
+        import functools
+        def decorated(function):
+            return functools.wraps(function)(lambda *args: function(*args))
+        class Predictor:
+            @decorated
+            async def run(self): ...
+        """
+    assert load_model(source).kind is CallKind.SYNC
+
+
 # --- set-up -----------------------------------------------------------------------------------
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 
 from worker.constraints import Constraints
+from worker.layers import innermost_function
 from worker.shapes import OpenObject, Scalar, Stream, Unknown
 from worker.signature import (
     NO_DEFAULT,
-    innermost_function,
     resolve_input_defaults,
     signature_of,
 )
