@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import inspect
 import os
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from worker.call_kind import CallKind, kind_of
+from worker.candidates import files_near, names_near
 from worker.signature import Signature, resolve_input_defaults, signature_of
 
 if TYPE_CHECKING:
@@ -62,13 +62,14 @@ def load_predictor(ref: str, *, is_train: bool) -> Predictor:
         LoadError: the file, the name or the class cannot be used.
     """
     path, _, name = ref.partition(":")
+    near = "" if os.path.exists(path) else files_near(path)
     try:
         module = _load_module(path)
         name = name or _default_name(module, is_train=is_train)
         return _make_predictor(_named(module, name), name, is_train=is_train)
     # The model's own code runs here, and `sys.exit()` in it is as fatal as an error.
     except BaseException as error:
-        text = f"failed to load predictor: {type(error).__name__}: {error}"
+        text = f"failed to load predictor: {type(error).__name__}: {error}{near}"
         raise LoadError(text) from error
 
 
@@ -103,7 +104,8 @@ def _default_name(module: ModuleType, *, is_train: bool) -> str:
     ]
     candidates = [*(trainers + functions if is_train else []), *usable, *found, *functions]
     if not candidates:
-        raise AttributeError(f"module {module.__name__!r} has no Runner or Predictor")
+        near = names_near(module, "Runner", "Predictor")
+        raise AttributeError(f"module {module.__name__!r} has no Runner or Predictor{near}")
     return candidates[0]
 
 
@@ -111,13 +113,7 @@ def _named(module: ModuleType, name: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError as error:
-        own = [
-            each
-            for each, value in vars(module).items()
-            if callable(value) and getattr(value, "__module__", None) == module.__name__
-        ]
-        near = " or ".join(repr(each) for each in difflib.get_close_matches(name, own))
-        raise AttributeError(f"{error}. Did you mean {near}?" if near else str(error)) from None
+        raise AttributeError(f"{error}{names_near(module, name)}") from None
 
 
 def _make_predictor(target: Any, name: str, *, is_train: bool) -> Predictor:

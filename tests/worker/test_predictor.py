@@ -517,5 +517,58 @@ def test_a_wrong_name_is_answered_with_near_ones(load_model: Load) -> None:
         LoadError, match=r"has no attribute 'Predicter'\. Did you mean 'Predictor'\?"
     ):
         load_model("class Predictor:\n    def run(self): ...", "Predicter")
-    with pytest.raises(LoadError, match=r"has no attribute 'Zebra'$"):
-        load_model("class Predictor:\n    def run(self): ...", "Zebra")
+
+
+@pytest.mark.parametrize("name", ["Zebra", ""])
+def test_a_name_that_is_far_off_is_answered_with_all_that_could_be_meant(
+    name: str, load_model: Load
+) -> None:
+    source = """
+        import json
+        from dataclasses import dataclass
+        from pathlib import Path
+        @dataclass
+        class Options: ...
+        class Mine:
+            def run(self): ...
+        class Trains:
+            def train(self): ...
+        def generate(): ...
+        def _private(): ...
+        class Hidden:
+            def __call__(self): ...
+        made = Hidden()
+        """
+    with pytest.raises(LoadError, match=r"\. There is 'Mine', 'Trains', 'generate', 'made'$"):
+        load_model(source, name)
+
+
+def test_a_module_without_anything_to_call_has_no_candidates(load_model: Load) -> None:
+    for name in ("Zebra", ""):
+        with pytest.raises(LoadError, match=r"('Zebra'|Runner or Predictor)$"):
+            load_model("x = 1", name)
+
+
+@pytest.mark.parametrize(
+    ("ref", "end"),
+    [
+        ("predcit.py:Predictor", r"predcit\.py'\. Did you mean 'predict\.py'\?"),
+        ("predict:Predictor", r"from predict\. Did you mean 'predict\.py'\?"),
+        ("predict.Predictor", r"from predict\.Predictor\. There is 'predict\.py', 'train\.py'"),
+        ("sub/predcit.py", r"predcit\.py'\. There is 'only\.py'"),
+        ("nowhere/predict.py", r"predict\.py'"),
+    ],
+)
+def test_a_missing_file_is_answered_with_near_ones(
+    ref: str, end: str, load_model: Load, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("predict.py", "train.py", "notes.txt", "sub/only.py"):
+        (tmp_path / name).touch()
+    with pytest.raises(LoadError, match=end + "$"):
+        load_predictor(ref, is_train=False)
+
+
+def test_a_file_that_the_model_misses_is_no_reference(load_model: Load, tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match=r"'weights\.bin'$"):
+        load_model("open('weights.bin')")
