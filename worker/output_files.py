@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import mimetypes
 import os
+import re
 import stat
 from base64 import b64encode
 from collections.abc import Callable
@@ -29,6 +30,9 @@ __all__ = ["as_data_url", "file_as_data_url", "is_file", "save_file"]
 
 _PIECE: Final = 1024 * 1024
 """Bytes, or characters of a text file, that are read at once."""
+
+_HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
+"""What stands in a name for bytes that are not UTF-8; no message can hold it."""
 
 _NO_FILES: Final = frozenset({dict, list, tuple, set, str, bytes, int, float, bool, type(None)})
 
@@ -78,18 +82,19 @@ def save_file(
     with _opened(value, place) as source:
         try:
             os.makedirs(folder, mode=0o700)
-            path = os.path.join(folder, source.name)
+            path = os.path.join(folder, _HALF_OF_A_PAIR.sub("_", source.name))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             target = open(os.open(path, flags, 0o600), "wb")  # noqa: SIM115
+            try:
+                with target:
+                    source.copy_to(target, go_on)
+            except BaseException:
+                os.unlink(path)
+                os.rmdir(folder)
+                raise
+        # Of reading or of writing; the text of the error tells.
         except OSError as error:
             raise place.failure(f"cannot be copied: {error}") from error
-        try:
-            with target:
-                source.copy_to(target, go_on)
-        except BaseException:
-            os.unlink(path)
-            os.rmdir(folder)
-            raise
     return path
 
 

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -141,7 +142,7 @@ def _make_predictor(target: Any, name: str, *, is_train: bool) -> Predictor:
             resolve_input_defaults(function)
     return Predictor(
         instance=instance,
-        call=call,
+        call=_by_keyword(call),
         kind=kind_of(call),
         signature=signature,
         runs=runs,
@@ -195,8 +196,29 @@ def _method(instance: Any, name: str) -> Callable[..., Any] | None:
     return found if callable(found) else None
 
 
+def _by_keyword(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call`, or what calls it, so that it takes everything by keyword: `def run(a, /)` too."""
+    try:
+        parameters = inspect.signature(call).parameters.values()
+    except (TypeError, ValueError):  # some callables written in C have none
+        return call
+    names = [each.name for each in parameters if each.kind is each.POSITIONAL_ONLY]
+    if not names:
+        return call
+
+    def called(**inputs: Any) -> Any:
+        # Up to the first that is missing: what comes after it the call itself refuses.
+        present = list(takewhile(inputs.__contains__, names))
+        return call(*[inputs.pop(name) for name in present], **inputs)
+
+    return called
+
+
 def _setup_of(instance: Any) -> Callable[[], Any] | None:
     setup = _method(instance, "setup")
-    if setup is None or "weights" not in inspect.signature(setup).parameters:
+    weights = None if setup is None else inspect.signature(setup).parameters.get("weights")
+    if setup is None or weights is None:
         return setup
+    if weights.kind is weights.KEYWORD_ONLY:
+        return lambda: setup(weights=os.environ.get("COG_WEIGHTS") or None)
     return lambda: setup(os.environ.get("COG_WEIGHTS") or None)

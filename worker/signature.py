@@ -162,7 +162,8 @@ def _field(
         constraints=constraints,
         default=default,
         is_written=not is_input or parameter.name in source.written_defaults,
-        is_handed_over=is_input,
+        # What is passed by its place needs all that stands before it.
+        is_handed_over=is_input or parameter.kind is parameter.POSITIONAL_ONLY,
         convert=converter_for(shape),
     )
 

@@ -307,6 +307,33 @@ def test_one_prediction_cannot_change_the_default_of_the_next(load_model: Load) 
             arguments["a"]["k"].append(2)
 
 
+def test_parameters_by_place_get_their_arguments(load_model: Load) -> None:
+    predictor = load_model(
+        "def run(a: int, b: int = 2, c: int = 3, /, d: int = 4): return [a, b, c, d]", "run"
+    )
+    for raw, expected in (
+        ({"a": 1}, [1, 2, 3, 4]),
+        ({"a": 1, "c": 5}, [1, 2, 5, 4]),
+        ({"d": 6, "b": 7, "a": 8}, [8, 7, 3, 6]),
+    ):
+        with prepared_inputs(predictor.signature, raw, Options()) as arguments:
+            assert predictor.call(**arguments) == expected
+    with (
+        prepared_inputs(predictor.signature, {"b": 1}, Options()) as arguments,
+        pytest.raises(TypeError, match="run"),
+    ):
+        predictor.call(**arguments)
+
+
+def test_a_text_stream(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("grün")
+    local = Options(allow_local_files=True)
+    assert converted(typing.IO[str], str(path), local) == "grün"
+    assert converted(list[typing.IO[str]], ["data:,gr%C3%BCn"]) == ["grün"]
+    assert converted(typing.IO[bytes], str(path), local) == "grün".encode()
+
+
 # --- the end ----------------------------------------------------------------------------------
 
 

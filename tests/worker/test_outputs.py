@@ -8,6 +8,7 @@ import enum
 import io
 import json
 import os
+import resource
 import tempfile
 import types
 import uuid
@@ -416,6 +417,30 @@ def test_a_link_is_followed(writer: OutputWriter, output_dir: Path, tmp_path: Pa
     message = writer.message(tmp_path / "link.png")
     assert saved(message, output_dir) == ("link.png", b"x")
     assert not Path(message.filename).is_symlink()  # type: ignore[union-attr]
+
+
+def test_a_name_that_is_not_utf8_is_made_safe(
+    writer: OutputWriter, tmp_path: Path, output_dir: Path
+) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt"))
+    path.write_bytes(b"content")
+    assert saved(over_the_wire(writer.message(path)), output_dir) == ("caf_.txt", b"content")
+    with path.open("rb") as file:
+        assert saved(over_the_wire(writer.message(file)), output_dir) == ("caf_.txt", b"content")
+
+
+def test_a_copy_that_cannot_be_written_is_told_as_that(
+    writer: OutputWriter, tmp_path: Path
+) -> None:
+    path = tmp_path / "big"
+    path.write_bytes(bytes(5000))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OutputFailure, match=r"cannot be copied: .* File too large"):
+            writer.message(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_file_that_is_written_again_between_items(

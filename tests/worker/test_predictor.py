@@ -364,6 +364,23 @@ def test_weights_come_from_the_environment(
     assert predictor.call() == expected
 
 
+@pytest.mark.parametrize("parameters", ["*, weights", "weights, /", "weights=None"])
+def test_weights_however_they_are_taken(
+    parameters: str, load_model: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = load_model(
+        f"""
+        class Predictor:
+            def setup(self, {parameters}): self.weights = weights
+            def run(self): return self.weights
+        """
+    )
+    monkeypatch.setenv("COG_WEIGHTS", "https://w")
+    assert predictor.setup is not None
+    predictor.setup()
+    assert predictor.call() == "https://w"
+
+
 def test_an_async_set_up_answers_an_awaitable(load_model: Load) -> None:
     predictor = load_model(
         """
