@@ -223,6 +223,7 @@ class Worker:
             capture=self._capture,
             interrupter=self._interrupter,
             checkpoint=self._checkpoint,
+            warn=partial(self.control.log, "warn"),
             options=options,
             is_train=init.is_train,
         )

@@ -25,6 +25,7 @@ __all__ = [
     "SlotCancels",
     "calling_frame",
     "enters_model",
+    "is_ours",
     "may_interrupt",
     "stands_in_model",
 ]
@@ -125,6 +126,11 @@ def enters_model(function: _F) -> _F:
 def _call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """The place from which all is called that may be interrupted. It does nothing else."""
     return function(*args, **kwargs)
+
+
+def is_ours(code: CodeType) -> bool:
+    """Whether a function is one of this worker."""
+    return code.co_filename.startswith(_OURS)
 
 
 def may_interrupt(frame: FrameType | None) -> bool:

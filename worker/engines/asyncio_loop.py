@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.engines.asyncio_seat import Seat
+from worker.engines.loop_watch import LoopWatch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from worker.engines.interface import Workplace
 
 __all__ = ["AsyncioEngine"]
-
-_BEAT: Final = 0.25
-"""Seconds between two notes of the loop that it turns."""
 
 _FILE_THREADS: Final = 32
 """Threads that fetch inputs and copy outputs; they start when they are needed."""
@@ -39,16 +36,20 @@ class AsyncioEngine:
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
         self._threads = ThreadPoolExecutor(_FILE_THREADS, "coglet-files")
+        self._watch = LoopWatch(
+            self._on_loop,
+            place.options.block_warning,
+            place.warn,
+            "call what blocks by asyncio.to_thread",
+        )
         self._seats = {
-            slot.id: Seat(slot, place, self._loop, self._threads, self._check_end)
+            slot.id: Seat(slot, place, self._loop, self._threads, self._watch, self._check_end)
             for slot in place.slots
         }
-        self._turned = time.monotonic()
         self._ended = False
 
     def set_up(self) -> None:
         """Run the model's set-up to its end, an async one on the loop of the predictions."""
-        self._beat()
         if self._setup is not None:
             answer = self._interrupter.call(self._setup)
             if inspect.isawaitable(answer):
@@ -59,8 +60,10 @@ class AsyncioEngine:
         """Turn the loop until nothing is left to do."""
         for seat in self._seats.values():
             seat.open()
+        self._watch.start()
         while not self._ended:
             self._turn(self._loop.run_forever)
+        self._watch.stop()
         self._turn(self._end_leftovers)
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._loop.close()
@@ -84,18 +87,14 @@ class AsyncioEngine:
         return answer
 
     def loop_idle(self) -> float | None:
-        """Seconds since the loop last turned; up to a quarter of one is rest."""
-        return time.monotonic() - self._turned
+        """Seconds that the loop has owed an answer."""
+        return self._watch.idle()
 
     def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
         try:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:
             return  # the loop is closed: nothing is left to be done
-
-    def _beat(self) -> None:
-        self._turned = time.monotonic()
-        self._loop.call_later(_BEAT, self._beat)
 
     def _stop(self, grace: float | None) -> None:
         for seat in self._seats.values():

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from protocol.messages import FileOutput, Predict
     from worker.answer import Outcome
     from worker.engines.interface import Workplace
+    from worker.engines.loop_watch import LoopWatch
     from worker.slot import Slot
 
     Opened = tuple[AbstractContextManager[dict[str, Any]], dict[str, Any]]
@@ -48,6 +49,7 @@ class Seat:
         place: Workplace,
         loop: asyncio.AbstractEventLoop,
         threads: ThreadPoolExecutor,
+        watch: LoopWatch,
         ended: Callable[[], None],
     ) -> None:
         """`threads` fetch inputs and copy files; `ended` is called when the seat may be over."""
@@ -56,6 +58,7 @@ class Seat:
         self._predictor = place.predictor
         self._loop = loop
         self._threads = threads
+        self._watch = watch
         self._ended = ended
         self._stage = Stage.ASYNC_TRAIN if place.is_train else Stage.ASYNC_CALL
         self._only_one = len(place.slots) == 1
@@ -156,6 +159,7 @@ class Seat:
 
     async def _serve(self, predict: Predict, answer: Answer) -> None:
         self._task_runs = True
+        self._watch.began()
         self._place.router.set_current(answer.sink)
         if self._only_one:
             self._place.capture.begin(answer.sink)
@@ -172,6 +176,7 @@ class Seat:
             answer.sink.close()
         answer.end(outcome)
         self._task = None
+        self._watch.ended()
         self._slot.release()
         self._ended()
 

@@ -33,6 +33,8 @@ class Workplace:
     """Interrupts what blocks the main thread."""
     checkpoint: Callable[[], None]
     """To be called on the main thread at the end of what the model calls of ours; may raise."""
+    warn: Callable[[str], None]
+    """Writes a line of the worker's own log. From any thread."""
     options: Options
     is_train: bool
 
