@@ -33,8 +33,10 @@ from worker.capture import Capture
 from worker.control import Control
 from worker.descriptors import take_descriptors
 from worker.engines.asyncio_loop import AsyncioEngine
+from worker.engines.event_loop import LoopMissing
 from worker.engines.interface import Workplace
 from worker.engines.main_thread import MainThreadEngine
+from worker.engines.trio_loop import TrioEngine
 from worker.healthcheck import Healthchecks
 from worker.logs import LogRouter, LogSink
 from worker.model_signals import ModelSignals
@@ -45,6 +47,8 @@ from worker.slot import Slot
 from worker.streams import install_streams
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from protocol.messages import Init
     from worker.descriptors import Descriptors
     from worker.engines.interface import Engine
@@ -139,7 +143,8 @@ class Worker:
     def healthcheck(self, check: str) -> None:
         """Answer for the worker at once, or have the model answer."""
         if check.startswith(_PING):
-            idle = self._engine.loop_idle() if self._engine else None
+            engine = self._engine if self._healthchecks else None
+            idle = engine.loop_idle() if engine else None
             self.control.send(HealthcheckResult(check, HealthStatus.HEALTHY, loop_idle=idle))
         elif self._healthchecks is None:
             text = error_text.NOT_READY
@@ -172,20 +177,23 @@ class Worker:
         self._interrupter.begin(_SETTING_UP)
         try:
             predictor = self._load(init)
-            engine = self._set_up(predictor, init, options)
+            engine = self._engine_for(predictor, init, options)
+            self._run(engine, partial(self._ready, engine, predictor, init))
         except _SetupFailed:
             if self._interrupter.finish():
                 return  # it was told to stop
             raise
+
+    def _ready(self, engine: Engine, predictor: Predictor, init: Init) -> bool:
+        """The model is set up: say so. False: it was told to stop."""
         self._interrupter.finish()
         schema = model_schema(predictor)
         with self._lock:
             if self._stopping:
-                return
+                return False
             self._healthchecks = Healthchecks(
                 predictor.healthcheck, engine, self.control, self._router
             )
-            self._engine = engine
         self._flush_logs()
         info = WorkerInfo(
             "coglet-trio",
@@ -196,7 +204,7 @@ class Worker:
         self.control.send(Ready([slot.id for slot in self._slots], schema, info))
         for slot in self._slots:
             slot.announce()
-        engine.serve()
+        return True
 
     def _options(self, init: Init) -> Options:
         try:
@@ -215,7 +223,7 @@ class Worker:
             raise _SetupFailed(error_text.setup_failed(error_text.NEEDS_ASYNC))
         return predictor
 
-    def _set_up(self, predictor: Predictor, init: Init, options: Options) -> Engine:
+    def _engine_for(self, predictor: Predictor, init: Init, options: Options) -> Engine:
         place = Workplace(
             predictor=predictor,
             slots=self._slots,
@@ -227,23 +235,32 @@ class Worker:
             options=options,
             is_train=init.is_train,
         )
-        is_sync = predictor.kind is CallKind.SYNC
-        engine: Engine = MainThreadEngine(place) if is_sync else AsyncioEngine(place)
+        if predictor.kind is CallKind.SYNC:
+            return MainThreadEngine(place)
         try:
-            engine.set_up()
+            return TrioEngine(place) if options.event_loop == "trio" else AsyncioEngine(place)
+        except LoopMissing as error:
+            raise _SetupFailed(error_text.setup_failed(str(error))) from error
+
+    def _run(self, engine: Engine, ready: Callable[[], bool]) -> None:
+        with self._lock:
+            self._engine = engine
+        try:
+            engine.run(ready)
         # A boundary: whatever the model raises, `SystemExit` too, is why its set-up failed.
         except BaseException as error:
+            if self._healthchecks is not None:
+                raise  # it was set up
             self._log_traceback(error)
             raise _SetupFailed(error_text.setup_failed(error)) from error
-        return engine
 
     def _stop(self, grace: float | None) -> None:
         with self._lock:
             self._stopping = True
-            engine = self._engine
+            engine, ready = self._engine, self._healthchecks is not None
         if engine is not None:
             engine.stop(grace)
-        else:
+        if not ready:
             self._interrupter.request(None, lambda: False)
 
     def _log_traceback(self, error: BaseException) -> None:

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.worker.driver import worker
+from tests.worker.event_loops import NAMES
 from worker import sdk
 from worker.predictor import load_predictor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
+    from tests.worker.driver import Driver
+    from tests.worker.event_loops import LoopWorker
     from worker.predictor import Predictor
 
 CHECKOUT = str(Path(__file__).parents[2])
@@ -67,3 +72,40 @@ def run_python(tmp_path: Path) -> Callable[[str], str]:
         return finished.stdout
 
     return run
+
+
+def _loop_worker(folder: Path, loop: str) -> LoopWorker:
+    def start(
+        model: str,
+        *,
+        slots: int = 1,
+        options: dict[str, object] | None = None,
+        is_train: bool = False,
+    ) -> AbstractContextManager[Driver]:
+        return worker(
+            folder,
+            NAMES[loop] + textwrap.dedent(model),
+            slots=slots,
+            options={"cancel_grace": 5.0, "event_loop": loop, **(options or {})},
+            is_train=is_train,
+        )
+
+    return start
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def loop_worker(request: pytest.FixtureRequest, tmp_path: Path) -> LoopWorker:
+    """Starts a worker on an event loop that the model need not know."""
+    return _loop_worker(tmp_path, request.param)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def asyncio_worker(request: pytest.FixtureRequest, tmp_path: Path) -> LoopWorker:
+    """Starts a worker on one of the loops of asyncio."""
+    return _loop_worker(tmp_path, request.param)
+
+
+@pytest.fixture
+def trio_worker(tmp_path: Path) -> LoopWorker:
+    """Starts a worker on Trio."""
+    return _loop_worker(tmp_path, "trio")

@@ -1,4 +1,4 @@
-"""Real workers with async models: slots on one loop, over the wire."""
+"""Real workers with async models: slots on one loop, asyncio's or Trio's, over the wire."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import random
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,25 +21,20 @@ from protocol.messages import (
     OutputChunk,
     SlotFailed,
 )
-from tests.worker.driver import worker
 
-PREAMBLE = """
-import asyncio, contextvars, os, sys, threading, time
-from coglet._sdk import current_scope
-"""
+if TYPE_CHECKING:
+    from tests.worker.event_loops import LoopWorker
 
-MEETING = (
-    PREAMBLE
-    + """
+MEETING = """
 class Predictor:
     async def setup(self):
-        self.loop = asyncio.get_running_loop()
+        self.loop = this_loop()
         self.gates = {}
         print("set up")
     def gate(self, name):
-        return self.gates.setdefault(name, asyncio.Event())
+        return self.gates.setdefault(name, Event())
     async def predict(self, wait: str = "", open: str = "", say: str = ""):
-        assert asyncio.get_running_loop() is self.loop
+        assert this_loop() is self.loop
         print("begin", say)
         if open:
             self.gate(open).set()
@@ -48,11 +44,10 @@ class Predictor:
         current_scope().record_metric("said", say)
         return say
 """
-)
 
 
-def test_slots_run_at_the_same_time_and_keep_apart(tmp_path: Path) -> None:
-    with worker(tmp_path, MEETING, slots=3) as driver:
+def test_slots_run_at_the_same_time_and_keep_apart(loop_worker: LoopWorker) -> None:
+    with loop_worker(MEETING, slots=3) as driver:
         driver.wait_ready()
         assert driver.setup_log == "set up\n"
         driver.start("a", slot=0, wait="g", say="A")
@@ -70,37 +65,18 @@ def test_slots_run_at_the_same_time_and_keep_apart(tmp_path: Path) -> None:
         driver.shutdown()
 
 
-def test_setup_may_be_sync_and_may_use_loops(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
-class Predictor:
-    def setup(self):
-        self.value = asyncio.run(asyncio.sleep(0, "from setup"))
-    async def predict(self) -> str:
-        return self.value
-"""
-    )
-    with worker(tmp_path, model) as driver:
-        driver.wait_ready()
-        assert driver.predict().outputs == ["from setup"]
-
-
-def test_async_generators_are_streamed(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
+def test_async_generators_are_streamed(tmp_path: Path, loop_worker: LoopWorker) -> None:
+    model = """
 class Predictor:
     async def predict(self, go: str):
         yield "first"
-        await asyncio.to_thread(lambda: open(go).read())
+        await to_thread(lambda: open(go).read())
         print("between")
         yield "second"
 """
-    )
     fifo = tmp_path / "go"
     os.mkfifo(fifo)
-    with worker(tmp_path, model, slots=2) as driver:
+    with loop_worker(model, slots=2) as driver:
         driver.wait_ready()
         driver.start(go=str(fifo), slot=1)
         assert driver.slots[1].next() == OutputChunk("first", 0)
@@ -123,10 +99,10 @@ class Predictor:
         ("return {'a': 1}", [{"a": 1}], False),
     ],
 )
-def test_results(tmp_path: Path, body: str, outputs: list[object], is_stream: bool) -> None:
-    model = (
-        PREAMBLE
-        + f"""
+def test_results(
+    loop_worker: LoopWorker, body: str, outputs: list[object], is_stream: bool
+) -> None:
+    model = f"""
 async def items():
     yield "x"
     yield "y"
@@ -134,8 +110,7 @@ class Predictor:
     async def predict(self):
         {body}
 """
-    )
-    with worker(tmp_path, model) as driver:
+    with loop_worker(model) as driver:
         driver.wait_ready()
         result = driver.predict()
         assert result.outputs == outputs
@@ -148,7 +123,6 @@ class Predictor:
         ("raise ValueError('boom')", "ValueError: boom"),
         ("sys.exit(3)", "SystemExit: 3"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("raise asyncio.CancelledError", "CancelledError"),
         (
             "raise ValueError('cancelled by user')",
             "ValueError: cancelled by user",
@@ -158,24 +132,21 @@ class Predictor:
     ],
 )
 def test_what_the_model_raises_fails_the_prediction_alone(
-    tmp_path: Path, statement: str, error: str
+    tmp_path: Path, loop_worker: LoopWorker, statement: str, error: str
 ) -> None:
-    model = (
-        PREAMBLE
-        + f"""
+    model = f"""
 class Predictor:
     async def predict(self, fail: bool = False, go: str = ""):
         if fail:
             {statement}
         if go:
             print("waiting")
-            await asyncio.to_thread(lambda: open(go).read())
+            await to_thread(lambda: open(go).read())
         return "fine"
 """
-    )
     fifo = tmp_path / "go"
     os.mkfifo(fifo)
-    with worker(tmp_path, model, slots=2) as driver:
+    with loop_worker(model, slots=2) as driver:
         driver.wait_ready()
         driver.start("neighbour", slot=0, go=str(fifo))
         driver.wait_for_log("waiting")
@@ -188,31 +159,8 @@ class Predictor:
         assert driver.predict("p2", slot=1).outputs == ["fine"]
 
 
-def test_exit_in_a_background_task_does_not_stop_the_loop(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
-class Predictor:
-    async def predict(self, how: str) -> str:
-        async def quits():
-            sys.exit(5)
-        task = asyncio.create_task(quits())
-        if how == "await":
-            await task
-        await asyncio.sleep(0.01)
-        return "fine"
-"""
-    )
-    with worker(tmp_path, model) as driver:
-        driver.wait_ready()
-        end = driver.predict(how="await").end
-        assert end == Failed("p1", "SystemExit: 5")
-        assert driver.predict("p2", how="leave").outputs == ["fine"]
-        driver.shutdown()
-
-
-def test_a_request_on_a_busy_slot_is_refused_at_once(tmp_path: Path) -> None:
-    with worker(tmp_path, MEETING, slots=2) as driver:
+def test_a_request_on_a_busy_slot_is_refused_at_once(loop_worker: LoopWorker) -> None:
+    with loop_worker(MEETING, slots=2) as driver:
         driver.wait_ready()
         driver.start("a", wait="g", say="A")
         driver.start("b", wait="g", say="B")
@@ -222,37 +170,8 @@ def test_a_request_on_a_busy_slot_is_refused_at_once(tmp_path: Path) -> None:
         assert driver.result(0).end.id == "a"
 
 
-def test_logs_follow_the_context(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
-class Predictor:
-    async def predict(self, name: str) -> str:
-        async def child():
-            print(name, "task")
-        await asyncio.create_task(child())
-        await asyncio.to_thread(print, name, "thread with context")
-        thread = threading.Thread(target=print, args=(name, "thread without"))
-        thread.start()
-        thread.join()
-        os.write(1, f"{name} raw\\n".encode())
-        print(name, "partial", end="")
-        return name
-"""
-    )
-    with worker(tmp_path, model, slots=2) as driver:
-        driver.wait_ready()
-        assert driver.predict(name="A").logs == "A task\nA thread with context\nA partial"
-        assert driver.predict(slot=1, name="B").logs == "B task\nB thread with context\nB partial"
-        driver.shutdown()
-        assert "B thread without\n" in driver.worker_log
-        assert "B raw\n" in driver.worker_log
-
-
-def test_with_one_slot_all_belongs_to_its_prediction(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
+def test_with_one_slot_all_belongs_to_its_prediction(loop_worker: LoopWorker) -> None:
+    model = """
 class Predictor:
     async def predict(self) -> str:
         thread = threading.Thread(target=print, args=("thread",))
@@ -261,77 +180,37 @@ class Predictor:
         os.system("echo raw")
         return "ok"
 """
-    )
-    with worker(tmp_path, model) as driver:
+    with loop_worker(model) as driver:
         driver.wait_ready()
         assert driver.predict().logs == "thread\nraw\n"
 
 
-def test_what_a_task_says_after_the_end_is_nobodys(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
-class Predictor:
-    async def predict(self, go: str = "") -> str:
-        async def later():
-            await asyncio.to_thread(lambda: open(go).read())
-            print("too late")
-            current_scope().record_metric("late", 1)
-            self.said.set()
-        if go:
-            self.said = asyncio.Event()
-            self.task = asyncio.create_task(later())
-        else:
-            print("second")
-            await self.said.wait()
-        return "ok"
-"""
-    )
-    fifo = tmp_path / "go"
-    os.mkfifo(fifo)
-    with worker(tmp_path, model) as driver:
-        driver.wait_ready()
-        driver.predict(go=str(fifo))
-        driver.start("p2")
-        driver.wait_for_log("second")
-        fifo.write_text("go")
-        result = driver.result()
-        assert result.messages[:-1] == [OutputChunk("ok", 0)]
-        driver.wait_idle()
-        assert "too late\n" in driver.worker_log
-
-
-CANCELLABLE = (
-    PREAMBLE
-    + """
+CANCELLABLE = """
 class Predictor:
     async def predict(self, how: str = "await"):
         print("begun")
         try:
-            await asyncio.sleep(600)
-        except asyncio.CancelledError:
+            await sleep(600)
+        except Cancelled:
             if how == "cleanup":
-                await asyncio.sleep(0.05)
+                with shielded():
+                    await sleep(0.05)
                 print("cleaned up")
                 raise
             if how == "swallow":
                 return "anyway"
             if how == "error":
                 raise ValueError
-            if how == "stubborn":
-                print("no")
-                await asyncio.sleep(600)
             raise
 """
-)
 
 
 @pytest.mark.parametrize(
     ("how", "logs"),
     [("await", ""), ("cleanup", "cleaned up\n"), ("swallow", ""), ("error", "ValueError\n")],
 )
-def test_cancel(tmp_path: Path, how: str, logs: str) -> None:
-    with worker(tmp_path, CANCELLABLE, slots=2) as driver:
+def test_cancel(loop_worker: LoopWorker, how: str, logs: str) -> None:
+    with loop_worker(CANCELLABLE, slots=2) as driver:
         driver.wait_ready()
         driver.start("other", slot=1)
         driver.wait_for_log("begun", slot=1)
@@ -349,34 +228,10 @@ def test_cancel(tmp_path: Path, how: str, logs: str) -> None:
         assert driver.result(1).end == Cancelled("other")
 
 
-def test_a_second_cancel_comes_only_at_the_end_of_the_grace(tmp_path: Path) -> None:
-    with worker(tmp_path, CANCELLABLE, options={"cancel_grace": 0.2}) as driver:
-        driver.wait_ready()
-        driver.start(how="stubborn")
-        driver.wait_for_log("begun")
-        for _ in range(3):
-            driver.cancel()
-        result = driver.result()
-        assert result.logs == "no\n"
-        assert result.end == Cancelled("p1")
-
-
-def test_repeated_cancels_do_not_disturb_the_clean_up(tmp_path: Path) -> None:
-    with worker(tmp_path, CANCELLABLE) as driver:
-        driver.wait_ready()
-        driver.start(how="cleanup")
-        driver.wait_for_log("begun")
-        for _ in range(5):
-            driver.cancel()
-        result = driver.result()
-        assert result.logs == "cleaned up\n"
-        assert result.end == Cancelled("p1")
-
-
-def test_a_cancel_counts_that_comes_while_the_model_blocks_the_loop(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
+def test_a_cancel_counts_that_comes_while_the_model_blocks_the_loop(
+    tmp_path: Path, loop_worker: LoopWorker
+) -> None:
+    model = """
 class Predictor:
     async def predict(self, go: str = "") -> str:
         print("blocking")
@@ -384,10 +239,9 @@ class Predictor:
             open(go).read()
         return "finished"
 """
-    )
     fifo = tmp_path / "go"
     os.mkfifo(fifo)
-    with worker(tmp_path, model) as driver:
+    with loop_worker(model) as driver:
         driver.wait_ready()
         driver.start(go=str(fifo))
         driver.wait_for_log("blocking")
@@ -399,19 +253,16 @@ class Predictor:
         assert driver.predict("p2").outputs == ["finished"]
 
 
-def test_a_cancel_does_not_stand_in_line_behind_logs(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
+def test_a_cancel_does_not_stand_in_line_behind_logs(loop_worker: LoopWorker) -> None:
+    model = """
 class Predictor:
     async def predict(self) -> str:
         for number in range(100_000):
             print("line", number)
-            await asyncio.sleep(0)
+            await sleep(0)
         return "too late"
 """
-    )
-    with worker(tmp_path, model) as driver:
+    with loop_worker(model) as driver:
         driver.wait_ready()
         driver.start()
         driver.wait_for_log("line 0\n")
@@ -421,10 +272,8 @@ class Predictor:
         assert "line 99999\n" not in result.logs
 
 
-def test_cancel_closes_an_async_generator(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
+def test_cancel_closes_an_async_generator(loop_worker: LoopWorker) -> None:
+    model = """
 class Predictor:
     async def predict(self, swallow: bool):
         try:
@@ -433,15 +282,14 @@ class Predictor:
                 yield number
                 number += 1
                 try:
-                    await asyncio.sleep(0)
-                except asyncio.CancelledError:
+                    await sleep(0)
+                except Cancelled:
                     if not swallow:
                         raise
         finally:
             print("closed")
 """
-    )
-    with worker(tmp_path, model) as driver:
+    with loop_worker(model) as driver:
         driver.wait_ready()
         for number, swallow in enumerate((False, True)):
             driver.start(f"p{number}", swallow=swallow)
@@ -453,8 +301,8 @@ class Predictor:
             driver.wait_idle()
 
 
-def test_cancel_before_the_request_and_after_the_end(tmp_path: Path) -> None:
-    with worker(tmp_path, MEETING, slots=2) as driver:
+def test_cancel_before_the_request_and_after_the_end(loop_worker: LoopWorker) -> None:
+    with loop_worker(MEETING, slots=2) as driver:
         driver.wait_ready()
         driver.cancel("p1")
         driver.healthcheck("ping_1")
@@ -470,22 +318,19 @@ def test_cancel_before_the_request_and_after_the_end(tmp_path: Path) -> None:
         assert isinstance(driver.predict("p1").end, Done)
 
 
-def test_cancels_around_the_end(tmp_path: Path) -> None:
+def test_cancels_around_the_end(loop_worker: LoopWorker) -> None:
     """No cancel ever meets a prediction that it does not mean."""
-    model = (
-        PREAMBLE
-        + """
+    model = """
 class Predictor:
     async def predict(self, seconds: float) -> str:
-        await asyncio.sleep(seconds)
+        await sleep(seconds)
         return "done"
 """
-    )
     rng = random.Random(7)
     clock = threading.Event()
     pause = 0.001
     seen = {Done: 0, Cancelled: 0}
-    with worker(tmp_path, model, slots=2) as driver:
+    with loop_worker(model, slots=2) as driver:
         driver.wait_ready()
         for number in range(300):
             driver.start(f"cancelled{number}", seconds=0.001)
@@ -507,18 +352,15 @@ class Predictor:
     assert seen[Cancelled] >= 1, seen
 
 
-def test_the_loop_tells_when_it_last_turned(tmp_path: Path) -> None:
-    model = (
-        PREAMBLE
-        + """
+def test_the_loop_tells_when_it_last_turned(loop_worker: LoopWorker) -> None:
+    model = """
 class Predictor:
     async def predict(self) -> str:
         print("blocking")
         time.sleep(1.0)
         return "ok"
 """
-    )
-    with worker(tmp_path, model) as driver:
+    with loop_worker(model) as driver:
         driver.wait_ready()
         idle = driver.healthcheck("ping_1").loop_idle
         assert idle is not None
@@ -532,8 +374,8 @@ class Predictor:
         assert driver.result().outputs == ["ok"]
 
 
-def test_a_malformed_frame_poisons_one_slot_only(tmp_path: Path) -> None:
-    with worker(tmp_path, MEETING, slots=2) as driver:
+def test_a_malformed_frame_poisons_one_slot_only(loop_worker: LoopWorker) -> None:
+    with loop_worker(MEETING, slots=2) as driver:
         driver.wait_ready()
         driver.sockets[1].sendall(b"\xff\xff\xff\xff")
         (*_, failed) = driver.control.until(SlotFailed)
@@ -541,9 +383,7 @@ def test_a_malformed_frame_poisons_one_slot_only(tmp_path: Path) -> None:
         assert driver.predict(say="still here").outputs == ["still here"]
 
 
-FILES = (
-    PREAMBLE
-    + """
+FILES = """
 import io
 class Waiting(io.RawIOBase):
     # Ends when the neighbour says so; never, if it says nothing.
@@ -567,12 +407,11 @@ class Predictor:
             yield Waiting(self.gate)
         return items()
 """
-)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_files_are_copied_beside_the_loop(tmp_path: Path, stream: bool) -> None:
-    with worker(tmp_path, FILES, slots=2) as driver:
+def test_files_are_copied_beside_the_loop(loop_worker: LoopWorker, stream: bool) -> None:
+    with loop_worker(FILES, slots=2) as driver:
         driver.wait_ready()
         driver.start(file=True, stream=stream)
         driver.wait_for_log("copying")
@@ -583,8 +422,8 @@ def test_files_are_copied_beside_the_loop(tmp_path: Path, stream: bool) -> None:
         assert set(Path(file.filename).read_text().split("piece")) == {""}
 
 
-def test_a_cancel_during_a_copy_leaves_nothing(tmp_path: Path) -> None:
-    with worker(tmp_path, FILES, slots=2) as driver:
+def test_a_cancel_during_a_copy_leaves_nothing(tmp_path: Path, loop_worker: LoopWorker) -> None:
+    with loop_worker(FILES, slots=2) as driver:
         driver.wait_ready()
         driver.start(file=True)
         driver.wait_for_log("copying")
@@ -595,7 +434,7 @@ def test_a_cancel_during_a_copy_leaves_nothing(tmp_path: Path) -> None:
         assert list((tmp_path / "run" / "p1" / "outputs").iterdir()) == []
 
 
-def test_training(tmp_path: Path) -> None:
+def test_training(loop_worker: LoopWorker) -> None:
     model = """
     class Predictor:
         async def train(self, n: int) -> str:
@@ -603,7 +442,7 @@ def test_training(tmp_path: Path) -> None:
                 raise ValueError("zero")
             return "trained"
     """
-    with worker(tmp_path, model, is_train=True) as driver:
+    with loop_worker(model, is_train=True) as driver:
         driver.wait_ready()
         assert driver.predict(n=1).outputs == ["trained"]
         end = driver.predict("p2", n=0).end

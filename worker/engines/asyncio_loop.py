@@ -1,4 +1,4 @@
-"""The engine of async predictors: all slots on one asyncio loop, on the main thread."""
+"""The engine of predictors written for asyncio; its loop may be uvloop's."""
 
 from __future__ import annotations
 
@@ -6,107 +6,124 @@ import asyncio
 import inspect
 import sys
 import traceback
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from worker.engines.asyncio_seat import Seat
-from worker.engines.loop_watch import LoopWatch
+from worker.engines.async_engine import AsyncEngine
+from worker.engines.event_loop import LoopMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    import socket
+    from collections.abc import Awaitable, Callable, Coroutine
+    from concurrent.futures import Future
 
     from worker.engines.interface import Workplace
 
 __all__ = ["AsyncioEngine"]
 
-_FILE_THREADS: Final = 32
-"""Threads that fetch inputs and copy outputs; they start when they are needed."""
+_T = TypeVar("_T")
 
 _LEFTOVERS: Final = 1.0
 """Seconds that the model's own background tasks have to end when the worker ends."""
 
 
-class AsyncioEngine:
-    """Runs an async predictor in any number of slots."""
+class AsyncioLoop:
+    """An asyncio loop as the slots see it; see `EventLoop`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """See `EventLoop`."""
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            return  # the loop is closed: nothing is left to be done
+
+    def later(self, delay: float, function: Callable[[], object]) -> None:
+        """See `EventLoop`."""
+        self._loop.call_later(delay, function)
+
+    def on_readable(
+        self, connection: socket.socket, read: Callable[[], object]
+    ) -> Callable[[], object]:
+        """See `EventLoop`."""
+        self._loop.add_reader(connection, read)
+        return lambda: self._loop.remove_reader(connection)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """See `EventLoop`."""
+        return self._loop.create_task(work)
+
+    def turn(self) -> Awaitable[None]:
+        """See `EventLoop`."""
+        return asyncio.sleep(0)
+
+    async def wait(self, future: Future[_T]) -> _T:
+        """See `EventLoop`."""
+        return await asyncio.wrap_future(future)
+
+    async def wait_out(self, future: Future[Any]) -> None:
+        """See `EventLoop`."""
+        await asyncio.gather(asyncio.wrap_future(future), return_exceptions=True)
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        """See `EventLoop`."""
+        return isinstance(error, asyncio.CancelledError)
+
+
+class AsyncioEngine(AsyncEngine):
+    """Runs an async predictor on one asyncio loop: set-up, predictions and healthchecks."""
 
     def __init__(self, place: Workplace) -> None:
+        """Make the loop.
+
+        Raises:
+            LoopMissing: it is to be uvloop's, and that is not installed.
+        """
         self._setup = place.predictor.setup
         self._interrupter = place.interrupter
-        # Made after the model was loaded, which may have set the policy (uvloop).
-        self._loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self._loop)
-        self._threads = ThreadPoolExecutor(_FILE_THREADS, "coglet-files")
-        self._watch = LoopWatch(
-            self._on_loop,
-            place.options.block_warning,
-            place.warn,
-            "call what blocks by asyncio.to_thread",
+        self._asyncio_loop = _new_loop(place.options.event_loop)
+        asyncio.set_event_loop(self._asyncio_loop)
+        self._serving = False
+        super().__init__(
+            place, AsyncioLoop(self._asyncio_loop), "call what blocks by asyncio.to_thread"
         )
-        self._seats = {
-            slot.id: Seat(slot, place, self._loop, self._threads, self._watch, self._check_end)
-            for slot in place.slots
-        }
-        self._ended = False
 
-    def set_up(self) -> None:
-        """Run the model's set-up to its end, an async one on the loop of the predictions."""
-        if self._setup is not None:
-            answer = self._interrupter.call(self._setup)
-            if inspect.isawaitable(answer):
-                waiting = asyncio.ensure_future(answer, loop=self._loop)
-                self._interrupter.call(self._loop.run_until_complete, waiting)
-
-    def serve(self) -> None:
-        """Turn the loop until nothing is left to do."""
-        for seat in self._seats.values():
-            seat.open()
-        self._watch.start()
-        while not self._ended:
-            self._turn(self._loop.run_forever)
-        self._watch.stop()
-        self._turn(self._end_leftovers)
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._loop.close()
-
-    def cancel(self, slot: str, prediction: str | None) -> None:
-        """Note what is meant to stop, and have the loop cancel it."""
-        seat = self._seats.get(slot)
-        if seat is not None and seat.cancel(prediction):
-            self._on_loop(seat.stop_task)
-
-    def stop(self, grace: float | None) -> None:
-        """Have the loop start nothing more, and end."""
-        self._on_loop(self._stop, grace)
+    def run(self, ready: Callable[[], bool]) -> None:
+        """See `Engine`."""
+        self._set_up()
+        if ready():
+            self._serve()
 
     def complete(self, awaitable: Awaitable[Any], limit: float) -> Any:
         """Wait for a healthcheck on the loop of the predictions."""
-        checked = asyncio.run_coroutine_threadsafe(_outcome(awaitable, limit), self._loop)
+        checked = asyncio.run_coroutine_threadsafe(_outcome(awaitable, limit), self._asyncio_loop)
         answer, error = checked.result(limit)
         if error is not None:
             raise error
         return answer
 
-    def loop_idle(self) -> float | None:
-        """Seconds that the loop has owed an answer."""
-        return self._watch.idle()
+    def _set_up(self) -> None:
+        if self._setup is not None:
+            answer = self._interrupter.call(self._setup)
+            if inspect.isawaitable(answer):
+                waiting = asyncio.ensure_future(answer, loop=self._asyncio_loop)
+                self._interrupter.call(self._asyncio_loop.run_until_complete, waiting)
 
-    def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
-        try:
-            self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:
-            return  # the loop is closed: nothing is left to be done
+    def _serve(self) -> None:
+        self._serving = True
+        self._open_seats()
+        while self._serving:
+            self._turn(self._asyncio_loop.run_forever)
+        self._close_seats()
+        self._turn(self._end_leftovers)
+        self._asyncio_loop.close()
 
-    def _stop(self, grace: float | None) -> None:
-        for seat in self._seats.values():
-            seat.close()
-            if grace is not None:
-                self._loop.call_later(grace, seat.cancel_now)
-        self._check_end()
-
-    def _check_end(self) -> None:
-        if all(seat.is_over for seat in self._seats.values()):
-            self._ended = True
-            self._loop.stop()
+    def _over(self) -> None:
+        if self._serving:
+            self._serving = False
+            self._asyncio_loop.stop()
 
     def _turn(self, turn: Callable[[], object]) -> None:
         """Let the loop run. `sys.exit()` in a task of the model's own comes out of it here."""
@@ -117,12 +134,27 @@ class AsyncioEngine:
             sys.stderr.write(f"{text}: raised in a background task of the model, and ignored\n")
 
     def _end_leftovers(self) -> None:
-        tasks = asyncio.all_tasks(self._loop)
+        loop = self._asyncio_loop
+        tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
         if tasks:
-            self._loop.run_until_complete(asyncio.wait(tasks, timeout=_LEFTOVERS))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            loop.run_until_complete(asyncio.wait(tasks, timeout=_LEFTOVERS))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+
+
+def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
+    if kind != "uvloop":
+        # Made after the model was loaded, which may have set the policy.
+        return asyncio.new_event_loop()
+    try:
+        uvloop: Any = import_module("uvloop")
+    except ImportError as error:
+        raise LoopMissing(
+            "--event-loop uvloop needs uvloop in the model's environment: pip install uvloop"
+        ) from error
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 async def _outcome(

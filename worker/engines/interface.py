@@ -40,17 +40,16 @@ class Workplace:
 
 
 class Engine(Protocol):
-    """Runs set-up and predictions. `set_up` and `serve` are called on the main thread, in turn."""
+    """Runs set-up and predictions. `run` is called on the main thread, once."""
 
-    def set_up(self) -> None:
-        """Run the model's set-up to its end.
+    def run(self, ready: Callable[[], bool]) -> None:
+        """Run the model's set-up, call `ready`, and run predictions.
+
+        Returns after `stop`, or when no slot can be used any more; or when `ready` says no.
 
         Raises:
-            BaseException: what the model raises.
+            BaseException: what the model's set-up raises; `ready` was not called then.
         """
-
-    def serve(self) -> None:
-        """Run predictions until `stop`, or until no slot can be used any more."""
 
     def cancel(self, slot: str, prediction: str | None) -> None:
         """Handle a `Cancel` (`spec/protocol.md` 2). From the control thread."""
@@ -61,7 +60,7 @@ class Engine(Protocol):
         Args:
             grace: after so many seconds what still runs is cancelled. None: never.
 
-        From the control thread, also before `serve`.
+        From the control thread, also before and during set-up.
         """
 
     def complete(self, awaitable: Awaitable[Any], limit: float) -> Any:

@@ -45,6 +45,12 @@ class MainThreadEngine:
         self._stopping = False
         self._setup_loop: asyncio.AbstractEventLoop | None = None
 
+    def run(self, ready: Callable[[], bool]) -> None:
+        """See `Engine`."""
+        self.set_up()
+        if ready():
+            self.serve()
+
     def set_up(self) -> None:
         """Run the model's set-up to its end; an async one on a loop that then stands still."""
         if self._predictor.setup is None:

@@ -1,0 +1,154 @@
+"""Real workers with models that only asyncio runs, on its own loop and on uvloop's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from protocol.messages import Cancelled, Failed, OutputChunk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.worker.event_loops import LoopWorker
+
+CANCELLABLE = """
+class Predictor:
+    async def predict(self, how: str = "await"):
+        print("begun")
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            if how == "cleanup":
+                await asyncio.sleep(0.05)
+                print("cleaned up")
+                raise
+            print("no")
+            await asyncio.sleep(600)
+"""
+
+
+def test_setup_may_be_sync_and_may_use_loops(asyncio_worker: LoopWorker) -> None:
+    model = """
+class Predictor:
+    def setup(self):
+        self.value = asyncio.run(asyncio.sleep(0, "from setup"))
+    async def predict(self) -> str:
+        return self.value
+"""
+    with asyncio_worker(model) as driver:
+        driver.wait_ready()
+        assert driver.predict().outputs == ["from setup"]
+
+
+def test_exit_in_a_background_task_does_not_stop_the_loop(asyncio_worker: LoopWorker) -> None:
+    model = """
+class Predictor:
+    async def predict(self, how: str) -> str:
+        async def quits():
+            sys.exit(5)
+        task = asyncio.create_task(quits())
+        if how == "await":
+            await task
+        await asyncio.sleep(0.01)
+        return "fine"
+"""
+    with asyncio_worker(model) as driver:
+        driver.wait_ready()
+        end = driver.predict(how="await").end
+        assert end == Failed("p1", "SystemExit: 5")
+        assert driver.predict("p2", how="leave").outputs == ["fine"]
+        driver.shutdown()
+
+
+def test_logs_follow_the_context(asyncio_worker: LoopWorker) -> None:
+    model = """
+class Predictor:
+    async def predict(self, name: str) -> str:
+        async def child():
+            print(name, "task")
+        await asyncio.create_task(child())
+        await asyncio.to_thread(print, name, "thread with context")
+        thread = threading.Thread(target=print, args=(name, "thread without"))
+        thread.start()
+        thread.join()
+        os.write(1, f"{name} raw\\n".encode())
+        print(name, "partial", end="")
+        return name
+"""
+    with asyncio_worker(model, slots=2) as driver:
+        driver.wait_ready()
+        assert driver.predict(name="A").logs == "A task\nA thread with context\nA partial"
+        assert driver.predict(slot=1, name="B").logs == "B task\nB thread with context\nB partial"
+        driver.shutdown()
+        assert "B thread without\n" in driver.worker_log
+        assert "B raw\n" in driver.worker_log
+
+
+def test_what_a_task_says_after_the_end_is_nobodys(
+    tmp_path: Path, asyncio_worker: LoopWorker
+) -> None:
+    model = """
+class Predictor:
+    async def predict(self, go: str = "") -> str:
+        async def later():
+            await asyncio.to_thread(lambda: open(go).read())
+            print("too late")
+            current_scope().record_metric("late", 1)
+            self.said.set()
+        if go:
+            self.said = asyncio.Event()
+            self.task = asyncio.create_task(later())
+        else:
+            print("second")
+            await self.said.wait()
+        return "ok"
+"""
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    with asyncio_worker(model) as driver:
+        driver.wait_ready()
+        driver.predict(go=str(fifo))
+        driver.start("p2")
+        driver.wait_for_log("second")
+        fifo.write_text("go")
+        result = driver.result()
+        assert result.messages[:-1] == [OutputChunk("ok", 0)]
+        driver.wait_idle()
+        assert "too late\n" in driver.worker_log
+
+
+def test_a_second_cancel_comes_only_at_the_end_of_the_grace(asyncio_worker: LoopWorker) -> None:
+    with asyncio_worker(CANCELLABLE, options={"cancel_grace": 0.2}) as driver:
+        driver.wait_ready()
+        driver.start(how="stubborn")
+        driver.wait_for_log("begun")
+        for _ in range(3):
+            driver.cancel()
+        result = driver.result()
+        assert result.logs == "no\n"
+        assert result.end == Cancelled("p1")
+
+
+def test_repeated_cancels_do_not_disturb_the_clean_up(asyncio_worker: LoopWorker) -> None:
+    with asyncio_worker(CANCELLABLE) as driver:
+        driver.wait_ready()
+        driver.start(how="cleanup")
+        driver.wait_for_log("begun")
+        for _ in range(5):
+            driver.cancel()
+        result = driver.result()
+        assert result.logs == "cleaned up\n"
+        assert result.end == Cancelled("p1")
+
+
+def test_a_cancelled_error_of_the_models_own_is_a_failure(asyncio_worker: LoopWorker) -> None:
+    model = """
+class Predictor:
+    async def predict(self):
+        raise asyncio.CancelledError
+"""
+    with asyncio_worker(model) as driver:
+        driver.wait_ready()
+        end = driver.predict().end
+        assert end == Failed("p1", "CancelledError")

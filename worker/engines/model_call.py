@@ -1,0 +1,169 @@
+"""One call of an async model, on any event loop: inputs, the call itself, outputs as they come."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from worker.cancellation import enters_model
+from worker.error_text import Stage
+from worker.forked import exit_in_child
+from worker.inputs import prepared_inputs
+from worker.output_files import is_file
+from worker.outputs import stream_of
+from worker.scope import active_scope
+from worker.sdk import CancelationException
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Iterator
+    from concurrent.futures import Future, ThreadPoolExecutor
+    from contextlib import AbstractContextManager
+
+    from protocol.messages import FileOutput, Predict
+    from worker.answer import Answer, Outcome
+    from worker.engines.event_loop import EventLoop
+    from worker.engines.interface import Workplace
+
+    Opened = tuple[AbstractContextManager[dict[str, Any]], dict[str, Any]]
+
+__all__ = ["ModelCall"]
+
+
+class ModelCall:
+    """Calls the model for one request after another, in any number of slots.
+
+    `threads` fetch inputs and copy files.
+    """
+
+    def __init__(self, place: Workplace, loop: EventLoop, threads: ThreadPoolExecutor) -> None:
+        self._predictor = place.predictor
+        self._options = place.options
+        self._capture = place.capture
+        self._only_one = len(place.slots) == 1
+        self._loop = loop
+        self._threads = threads
+
+    async def run(
+        self, predict: Predict, answer: Answer, told_to_stop: Callable[[], bool]
+    ) -> Outcome:
+        """Run the model; whatever it raises becomes a value here.
+
+        `told_to_stop` answers whether the task was cancelled: a model may swallow that.
+        """
+        try:
+            inputs, arguments = await self._open_inputs(predict, answer)
+            try:
+                with active_scope(answer.metric, predict.context, process_wide=self._only_one):
+                    await self._call(arguments, answer, told_to_stop)
+            finally:
+                inputs.__exit__(None, None, None)
+        except BaseException as error:
+            if told_to_stop() and self._loop.is_cancellation(error):
+                return answer.cancelled()
+            if self._only_one:
+                self._capture.catch_up()  # what C code said comes before the traceback
+            return answer.outcome_of(error)
+        return answer.done()
+
+    async def _open_inputs(self, predict: Predict, answer: Answer) -> Opened:
+        fields = self._predictor.signature.fields
+        if predict.input_file is None and all(field.convert is None for field in fields):
+            return self._opened(answer)
+        opening = self._threads.submit(self._opened, answer)
+        try:
+            return await self._loop.wait(opening)
+        except BaseException:
+            # The thread cannot be stopped; what it has fetched goes when it is done.
+            opening.add_done_callback(_close_abandoned)
+            raise
+
+    def _opened(self, answer: Answer) -> Opened:
+        inputs = prepared_inputs(
+            self._predictor.signature,
+            answer.raw_input(),
+            self._options,
+            folder=answer.folder,
+        )
+        return inputs, inputs.__enter__()
+
+    @enters_model
+    async def _call(
+        self, arguments: dict[str, Any], answer: Answer, told_to_stop: Callable[[], bool]
+    ) -> None:
+        result = self._predictor.call(**arguments)
+        if inspect.isawaitable(result):
+            result = await result
+        exit_in_child()
+        if hasattr(type(result), "__aiter__"):
+            await self._send_async_items(result, answer, told_to_stop)
+            return
+        items = stream_of(result)
+        if items is not None:
+            ready = isinstance(result, list | tuple)
+            await self._send_items(items, answer, ready=ready)
+        elif result is not None:
+            await self._hold(result, answer)
+
+    @enters_model
+    async def _send_async_items(
+        self, items: AsyncIterable[Any], answer: Answer, told_to_stop: Callable[[], bool]
+    ) -> None:
+        answer.is_stream = True
+        iterator = aiter(items)
+        try:
+            async for item in iterator:
+                await self._hold(item, answer)
+                answer.send_held()
+                await self._loop.turn()  # a generator that awaits nothing must not hold the loop
+                if told_to_stop():
+                    return  # it has swallowed the exception
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+    @enters_model
+    async def _send_items(self, items: Iterator[Any], answer: Answer, *, ready: bool) -> None:
+        answer.is_stream = True
+        answer.stage = Stage.ITERATION
+        try:
+            for item in items:
+                await self._hold(item, answer)
+                if not ready:
+                    answer.send_held()
+                    await self._loop.turn()
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    @enters_model
+    async def _hold(self, item: Any, answer: Answer) -> None:
+        if is_file(item):
+            answer.hold_message(await self._copied(item, answer))
+        else:
+            answer.hold(item)
+
+    async def _copied(self, item: Any, answer: Answer) -> FileOutput:
+        """Have a file copied in a thread. A cancel waits until nothing is left of it."""
+        stopped = threading.Event()
+
+        def go_on() -> None:
+            if stopped.is_set():
+                raise CancelationException
+
+        copying = self._threads.submit(copy_context().run, answer.file_message, item, go_on)
+        try:
+            return await self._loop.wait(copying)
+        except BaseException:
+            stopped.set()
+            await self._loop.wait_out(copying)
+            raise
+
+
+def _close_abandoned(opening: Future[Opened]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        inputs, _ = opening.result()
+        inputs.__exit__(None, None, None)
