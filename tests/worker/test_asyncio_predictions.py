@@ -41,6 +41,18 @@ class Predictor:
         assert driver.predict().outputs == ["from setup"]
 
 
+def test_a_big_answer_waits_until_it_is_read(asyncio_worker: LoopWorker) -> None:
+    model = """
+class Predictor:
+    async def predict(self):
+        return ["x" * 5_000_000, "y"]
+"""
+    with asyncio_worker(model) as driver:
+        driver.wait_ready()
+        for number in range(2):
+            assert driver.predict(f"p{number}").outputs == ["x" * 5_000_000, "y"]
+
+
 def test_exit_in_a_background_task_does_not_stop_the_loop(asyncio_worker: LoopWorker) -> None:
     model = """
 class Predictor:

@@ -49,6 +49,7 @@ class AsyncioLoop:
     ) -> Callable[[], object]:
         """See `EventLoop`."""
         self._loop.add_reader(connection, read)
+        connection.setblocking(True)  # uvloop changes it, and whoever writes to it has to wait
         return lambda: self._loop.remove_reader(connection)
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
