@@ -28,7 +28,6 @@ from protocol.messages import (
     WorkerInfo,
 )
 from worker import __version__, error_text, sdk
-from worker.cancellation import Interrupter
 from worker.capture import Capture
 from worker.control import Control
 from worker.descriptors import take_descriptors
@@ -38,6 +37,7 @@ from worker.engines.interface import Workplace
 from worker.engines.main_thread import MainThreadEngine
 from worker.engines.trio_loop import TrioEngine
 from worker.healthcheck import Healthchecks
+from worker.interrupter import SignalInterrupter
 from worker.logs import LogRouter, LogSink
 from worker.model_signals import ModelSignals
 from worker.options import BadOption, Options, options_from
@@ -97,7 +97,7 @@ class Worker:
         self._nobody = LogSink(self.control.writer, self.control.log_frame)
         self._router = LogRouter(self._nobody)
         self._capture = Capture(descriptors.capture, self._router)
-        self._interrupter = Interrupter()
+        self._interrupter = SignalInterrupter()
         self._signals = ModelSignals(partial(self.control.log, "error"))
         self._slots: list[Slot] = []
         self._lock = threading.Lock()

@@ -1,43 +1,24 @@
-"""From a `Cancel` to an exception in the right place, and in no other.
-
-`SlotCancels` decides which prediction a `Cancel` means. `Interrupter` raises in the main thread:
-a real-time signal whose handler looks where the main thread is before it raises.
-"""
+"""Which prediction a `Cancel` means, and where an exception may be raised into it."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from worker.sdk import CancelationException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
 
 __all__ = [
-    "INTERRUPT",
-    "Interrupter",
     "SlotCancels",
+    "call_model",
     "calling_frame",
     "enters_model",
     "is_ours",
     "may_interrupt",
     "stands_in_model",
 ]
-
-INTERRUPT: Final = signal.SIGRTMIN + 7
-"""Models install handlers of their own, but hardly for this one."""
-
-_REPEAT_EVERY: Final = 0.05
-"""Seconds. One signal is not enough: an exception in a finaliser is printed and dropped."""
-
-_RAISE_EVERY: Final = 0.5
-"""Seconds that a model's `finally` has before the next exception."""
 
 _OURS: Final = tuple(
     os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), package, "")
@@ -123,7 +104,7 @@ def enters_model(function: _F) -> _F:
 
 
 @enters_model
-def _call(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+def call_model(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """The place from which all is called that may be interrupted. It does nothing else."""
     return function(*args, **kwargs)
 
@@ -165,113 +146,3 @@ def calling_frame() -> FrameType | None:
     while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame = frame.f_back
     return frame
-
-
-class Interrupter:
-    """Interrupts the prediction that runs on the main thread.
-
-    The main thread calls `reading`, `begin`, `call` and `finish`; any other thread `request`.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._cancels = SlotCancels()
-        self._run = 0
-        self._raised_at = float("-inf")
-        self._main_thread = threading.main_thread().ident or 0
-        self._armed = False
-
-    def install(self) -> None:
-        """Install the handlers; on the main thread.
-
-        That of SIGINT is Python's, but raises nowhere in our own code either.
-        """
-        signal.signal(INTERRUPT, self._handle)
-        signal.signal(signal.SIGINT, self._handle_keyboard)
-
-    def reading(self, *, request: bool = True) -> None:
-        """A request has begun to arrive; or what came was none."""
-        with self._lock:
-            self._cancels.reading(request=request)
-
-    def begin(self, prediction: str) -> bool:
-        """`prediction` was read. True: it is cancelled already."""
-        with self._lock:
-            self._run += 1
-            self._raised_at = float("-inf")
-            return self._cancels.begin(prediction)
-
-    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Call what may be interrupted.
-
-        Raises:
-            CancelationException: the running prediction was told to stop.
-            BaseException: what `function` raises.
-        """
-        self._armed = True
-        try:
-            return _call(function, args, kwargs)
-        finally:
-            self._armed = False
-
-    def finish(self) -> bool:
-        """It has ended; from here on no signal is sent. True: it was told to stop."""
-        with self._lock:
-            self._run += 1
-            return self._cancels.finish()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the running prediction is to stop."""
-        return self._cancels.cancelled
-
-    def request(self, prediction: str | None, arrived: Callable[[], bool]) -> None:
-        """A `Cancel` came (see `SlotCancels.request`): interrupt the main thread if it is meant."""
-        with self._lock:
-            known = self._cancels.cancelled
-            if not self._cancels.request(prediction, arrived) or known:
-                return
-            run = self._run
-        if self._signal(run):
-            threading.Thread(
-                target=self._repeat, args=(run,), name="coglet-cancel", daemon=True
-            ).start()
-
-    def _repeat(self, run: int) -> None:
-        pause = threading.Event()  # nobody sets it: a clock that is not the model's `time.sleep`
-        while not pause.wait(_REPEAT_EVERY) and self._signal(run):
-            pass
-
-    def _signal(self, run: int) -> bool:
-        """Send the signal if `run` is still running. The lock is what `finish` waits for."""
-        with self._lock:
-            if run != self._run:
-                return False
-            if signal.getsignal(INTERRUPT) == self._handle:
-                signal.pthread_kill(self._main_thread, INTERRUPT)
-            return True
-
-    def checkpoint(self) -> None:
-        """Raise what could not be raised while a log or metric was being written.
-
-        Called at the end of what the model calls of ours. A model that does nothing but print would
-        hardly ever be met in its own code.
-        """
-        if not (self._armed and self._cancels.cancelled):
-            return
-        if threading.get_ident() == self._main_thread:
-            self._raise_at(calling_frame())
-
-    def _handle(self, _signum: int, frame: FrameType | None) -> None:
-        if self._armed and self._cancels.cancelled:
-            self._raise_at(frame)
-
-    def _raise_at(self, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if now - self._raised_at >= _RAISE_EVERY and may_interrupt(frame):
-            self._raised_at = now
-            raise CancelationException
-
-    def _handle_keyboard(self, _signum: int, frame: FrameType | None) -> None:
-        if self._armed and may_interrupt(frame):
-            raise KeyboardInterrupt

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from worker.cancellation import INTERRUPT, Interrupter, SlotCancels, may_interrupt
+from worker.cancellation import SlotCancels, may_interrupt
+from worker.interrupter import INTERRUPT, SignalInterrupter
 from worker.sdk import CancelationException
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ TestCancelMachine = CancelMachine.TestCase
 
 
 def test_where_an_exception_may_be_raised() -> None:
-    interrupter = Interrupter()
+    interrupter = SignalInterrupter()
     assert may_interrupt(interrupter.call(sys._getframe))  # a model written in C has no frame
     assert may_interrupt(interrupter.call(lambda: sys._getframe()))
     assert not may_interrupt(sys._getframe())
@@ -145,16 +146,16 @@ def test_where_an_exception_may_be_raised() -> None:
 
 
 @pytest.fixture
-def interrupter() -> Iterator[Interrupter]:
+def interrupter() -> Iterator[SignalInterrupter]:
     before = {number: signal.getsignal(number) for number in (INTERRUPT, signal.SIGINT)}
-    interrupter = Interrupter()
+    interrupter = SignalInterrupter()
     interrupter.install()
     yield interrupter
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-def test_it_interrupts_the_main_thread(interrupter: Interrupter) -> None:
+def test_it_interrupts_the_main_thread(interrupter: SignalInterrupter) -> None:
     begun = threading.Event()
 
     def canceller() -> None:
@@ -176,7 +177,7 @@ def test_it_interrupts_the_main_thread(interrupter: Interrupter) -> None:
     thread.join()
 
 
-def test_nothing_is_raised_outside_of_calls(interrupter: Interrupter) -> None:
+def test_nothing_is_raised_outside_of_calls(interrupter: SignalInterrupter) -> None:
     interrupter.begin("p1")
     interrupter.request("p1", nothing_arrived)
     signal.raise_signal(INTERRUPT)
@@ -188,7 +189,7 @@ def test_nothing_is_raised_outside_of_calls(interrupter: Interrupter) -> None:
     assert not interrupter.finish()
 
 
-def test_exceptions_leave_time_in_between(interrupter: Interrupter) -> None:
+def test_exceptions_leave_time_in_between(interrupter: SignalInterrupter) -> None:
     interrupter.begin("p1")
 
     def model() -> str:

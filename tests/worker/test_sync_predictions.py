@@ -451,3 +451,24 @@ def test_training(tmp_path: Path) -> None:
         assert driver.predict(n=1).outputs == ["trained"]
         end = driver.predict("p2", n=0).end
         assert end.error == "ValueError: zero"
+
+
+def test_context_variables_are_those_of_set_up(tmp_path: Path) -> None:
+    model = """
+    import contextvars
+    at_import = contextvars.ContextVar("at_import")
+    at_import.set("import")
+    in_setup = contextvars.ContextVar("in_setup")
+    class Predictor:
+        def setup(self):
+            in_setup.set("setup")
+        def predict(self, text: str):
+            yield at_import.get() + " " + in_setup.get()
+            at_import.set(text)
+            in_setup.set(text)
+            yield at_import.get() + " " + in_setup.get()
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        for text in ("a", "b"):
+            assert driver.predict(text, text=text).outputs == ["import setup", f"{text} {text}"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
-from worker.cancellation import Interrupter
 from worker.capture import Capture
+from worker.interrupter import Interrupter
 from worker.logs import LogRouter
 from worker.options import Options
 from worker.predictor import Predictor

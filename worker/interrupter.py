@@ -1,0 +1,159 @@
+"""From a `Cancel` to an exception in the prediction that it means.
+
+An `Interrupter` serves one thread, which runs one prediction after another; how the exception gets
+there is a matter of the thread. In the main thread a real-time signal raises it, whose handler
+looks where the thread is before it does.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Final
+
+from worker.cancellation import SlotCancels, call_model, calling_frame, may_interrupt
+from worker.sdk import CancelationException
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+__all__ = ["INTERRUPT", "Interrupter", "SignalInterrupter"]
+
+INTERRUPT: Final = signal.SIGRTMIN + 7
+"""Models install handlers of their own, but hardly for this one."""
+
+_REPEAT_EVERY: Final = 0.05
+"""Seconds. Once is not enough: an exception in a finaliser is printed and dropped."""
+
+_RAISE_EVERY: Final = 0.5
+"""Seconds that a model's `finally` has before the next exception."""
+
+
+class Interrupter(ABC):
+    """Interrupts the prediction that runs on one thread.
+
+    That thread calls `reading`, `begin`, `call` and `finish`; any other one `request`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cancels = SlotCancels()
+        self._run = 0
+        self._raised_at = float("-inf")
+        self._armed = False
+
+    def reading(self, *, request: bool = True) -> None:
+        """A request has begun to arrive; or what came was none."""
+        with self._lock:
+            self._cancels.reading(request=request)
+
+    def begin(self, prediction: str) -> bool:
+        """`prediction` was read. True: it is cancelled already."""
+        with self._lock:
+            self._run += 1
+            self._raised_at = float("-inf")
+            return self._cancels.begin(prediction)
+
+    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call what may be interrupted.
+
+        Raises:
+            CancelationException: the running prediction was told to stop.
+            BaseException: what `function` raises.
+        """
+        self._armed = True
+        try:
+            return call_model(function, args, kwargs)
+        finally:
+            self._armed = False
+
+    def finish(self) -> bool:
+        """It has ended; from here on nothing interrupts it. True: it was told to stop."""
+        with self._lock:
+            self._run += 1
+            return self._cancels.finish()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the running prediction is to stop."""
+        return self._cancels.cancelled
+
+    def request(self, prediction: str | None, arrived: Callable[[], bool]) -> None:
+        """A `Cancel` came (see `SlotCancels.request`): interrupt what runs if it is meant."""
+        with self._lock:
+            known = self._cancels.cancelled
+            if not self._cancels.request(prediction, arrived) or known:
+                return
+            run = self._run
+        if self._interrupt_if(run):
+            threading.Thread(
+                target=self._repeat, args=(run,), name="coglet-cancel", daemon=True
+            ).start()
+
+    def _repeat(self, run: int) -> None:
+        pause = threading.Event()  # nobody sets it: a clock that is not the model's `time.sleep`
+        while not pause.wait(_REPEAT_EVERY) and self._interrupt_if(run):
+            pass
+
+    def _interrupt_if(self, run: int) -> bool:
+        """Interrupt if `run` is still running. The lock is what `finish` waits for."""
+        with self._lock:
+            if run != self._run:
+                return False
+            self._interrupt()
+            return True
+
+    @abstractmethod
+    def _interrupt(self) -> None:
+        """Have an exception raised in the thread, if it may be now. Called again and again."""
+
+    def _is_due(self) -> bool:
+        """Whether an exception is to be raised now; True is the answer once in a while only."""
+        now = time.monotonic()
+        if not (self._armed and self.cancelled) or now - self._raised_at < _RAISE_EVERY:
+            return False
+        self._raised_at = now
+        return True
+
+
+class SignalInterrupter(Interrupter):
+    """Interrupts the main thread, also where it waits in the kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._main_thread = threading.main_thread().ident or 0
+
+    def install(self) -> None:
+        """Install the handlers; on the main thread.
+
+        That of SIGINT is Python's, but raises nowhere in our own code either.
+        """
+        signal.signal(INTERRUPT, self._handle)
+        signal.signal(signal.SIGINT, self._handle_keyboard)
+
+    def checkpoint(self) -> None:
+        """Raise what could not be raised while a log or metric was being written.
+
+        Called at the end of what the model calls of ours. A model that does nothing but print would
+        hardly ever be met in its own code.
+        """
+        if self._armed and self.cancelled and threading.get_ident() == self._main_thread:
+            self._raise_at(calling_frame())
+
+    def _interrupt(self) -> None:
+        if signal.getsignal(INTERRUPT) == self._handle:
+            signal.pthread_kill(self._main_thread, INTERRUPT)
+
+    def _handle(self, _signum: int, frame: FrameType | None) -> None:
+        self._raise_at(frame)
+
+    def _raise_at(self, frame: FrameType | None) -> None:
+        if may_interrupt(frame) and self._is_due():
+            raise CancelationException
+
+    def _handle_keyboard(self, _signum: int, frame: FrameType | None) -> None:
+        if self._armed and may_interrupt(frame):
+            raise KeyboardInterrupt
