@@ -27,7 +27,7 @@ from protocol.messages import (
     SlotFailed,
     WorkerInfo,
 )
-from worker import __version__, error_text, sdk
+from worker import __version__, error_text, sdk, thread_interrupter
 from worker.capture import Capture
 from worker.control import Control
 from worker.descriptors import take_descriptors
@@ -35,6 +35,7 @@ from worker.engines.asyncio_loop import AsyncioEngine
 from worker.engines.event_loop import LoopMissing
 from worker.engines.interface import Workplace
 from worker.engines.main_thread import MainThreadEngine
+from worker.engines.threads import ThreadsEngine
 from worker.engines.trio_loop import TrioEngine
 from worker.healthcheck import Healthchecks
 from worker.interrupter import SignalInterrupter
@@ -176,7 +177,7 @@ class Worker:
         options = self._options(init)
         self._interrupter.begin(_SETTING_UP)
         try:
-            predictor = self._load(init)
+            predictor = self._load(init, options)
             engine = self._engine_for(predictor, init, options)
             self._run(engine, partial(self._ready, engine, predictor, init))
         except _SetupFailed:
@@ -212,14 +213,15 @@ class Worker:
         except BadOption as error:
             raise _SetupFailed(error_text.setup_failed(str(error))) from error
 
-    def _load(self, init: Init) -> Predictor:
+    def _load(self, init: Init, options: Options) -> Predictor:
         load = self._interrupter.call
         try:
             predictor: Predictor = load(load_predictor, init.predictor_ref, is_train=init.is_train)
         except LoadError as error:
             self._log_traceback(error.__cause__ or error)
             raise _SetupFailed(error_text.setup_failed(error, loading=True)) from error
-        if predictor.kind is CallKind.SYNC and init.num_slots > 1:
+        is_sync = predictor.kind is CallKind.SYNC
+        if is_sync and init.num_slots > 1 and options.concurrency != "threads":
             raise _SetupFailed(error_text.setup_failed(error_text.NEEDS_ASYNC))
         return predictor
 
@@ -236,7 +238,7 @@ class Worker:
             is_train=init.is_train,
         )
         if predictor.kind is CallKind.SYNC:
-            return MainThreadEngine(place)
+            return MainThreadEngine(place) if init.num_slots == 1 else ThreadsEngine(place)
         try:
             return TrioEngine(place) if options.event_loop == "trio" else AsyncioEngine(place)
         except LoopMissing as error:
@@ -276,6 +278,7 @@ class Worker:
         """At the end of what the model calls of ours."""
         self._signals.checkpoint()
         self._interrupter.checkpoint()
+        thread_interrupter.checkpoint()
 
     def _leave_to_child(self) -> None:
         """In a forked child of the model: nothing of the wire, and no lock of ours, is its own."""

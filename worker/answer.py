@@ -16,6 +16,7 @@ from worker.inputs import InputFailure
 from worker.logs import LogSink
 from worker.outputs import OutputFailure, OutputWriter
 from worker.sdk import CancelationException
+from worker.thread_interrupter import this_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,9 +90,8 @@ class Answer:
 
     def metric(self, metric: Metric) -> None:
         """Send a metric, from any thread."""
-        with self._slot.writer.lock:
-            if not self.sink.closed:
-                self._slot.send(metric)
+        with this_thread.shield:
+            self._send_metric(metric)
         if self._checkpoint is not None:
             self._checkpoint()
 
@@ -127,7 +127,13 @@ class Answer:
     def send_held(self) -> None:
         """Send the items that wait."""
         held, self._held = self._held, bytearray()
-        self._slot.writer.send(held)
+        with this_thread.shield:
+            self._slot.writer.send(held)
+
+    def _send_metric(self, metric: Metric) -> None:
+        with self._slot.writer.lock:
+            if not self.sink.closed:
+                self._slot.send(metric)
 
     def done(self) -> Done:
         """The outcome of a success."""

@@ -34,7 +34,10 @@ __all__ = [
     "write_failed",
 ]
 
-NEEDS_ASYNC: Final = "COG_MAX_CONCURRENCY > 1 requires an async run() or predict() method"
+NEEDS_ASYNC: Final = (
+    "COG_MAX_CONCURRENCY > 1 requires an async run() or predict() method, or the option "
+    "--concurrency threads, which runs a sync one in one thread a slot"
+)
 NO_INPUT: Final = "SlotRequest::Predict has neither input nor input_file"
 NOT_READY: Final = "Predictor not initialized"
 BUSY: Final = "The slot is busy with another prediction"

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.messages import LogSource
+from worker.thread_interrupter import this_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,19 +63,27 @@ class LogStream(io.TextIOBase):
         """Log `text`; returns its length in characters."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if "\n" in text:
-            self._catch_up()
-        self._router.write(self._source, text)
+        with this_thread.shield:
+            self._log(text)
         self._checkpoint()
         return len(text)
 
     def write_bytes(self, data: bytes) -> None:
         """Log what was written to the binary side."""
-        self._router.write_bytes(self._source, data)
+        with this_thread.shield:
+            self._router.write_bytes(self._source, data)
+        self._checkpoint()
 
     def flush(self) -> None:
         """Send the line that was begun."""
-        self._router.flush(self._source)
+        with this_thread.shield:
+            self._router.flush(self._source)
+        self._checkpoint()
+
+    def _log(self, text: str) -> None:
+        if "\n" in text:
+            self._catch_up()
+        self._router.write(self._source, text)
 
     def fileno(self) -> int:
         """The descriptor of the stream in C: also captured, but without a context."""

@@ -26,6 +26,8 @@ BLOCKING = {
     "subprocess": "subprocess.run(['sleep', '600'])",
     "asyncio": "asyncio.run(asyncio.sleep(600))",
     "printing": "[print('x', flush=True) for _ in iter(int, 1)]",
+    "printing bytes": "[sys.stdout.buffer.write(b'x\\n') for _ in iter(int, 1)]",
+    "flushing": "[sys.stdout.flush() for _ in iter(int, 1)]",
     "raw writing": "[os.write(1, b'x') for _ in iter(int, 1)]",
     "metrics": "[current_scope().record_metric('m', 1) for _ in iter(int, 1)]",
     "generator": "return (i for i in iter(int, 1))",
@@ -33,7 +35,7 @@ BLOCKING = {
     "deep recursion": "return deep(800)",
 }
 MODEL = """
-import asyncio, os, subprocess, threading, time
+import asyncio, os, subprocess, sys, threading, time
 from coglet._sdk import current_scope
 def deep(n):
     return deep(n - 1) if n else time.sleep(600)

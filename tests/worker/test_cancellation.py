@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from worker.cancellation import SlotCancels, may_interrupt
 from worker.interrupter import INTERRUPT, SignalInterrupter
 from worker.sdk import CancelationException
+from worker.thread_interrupter import ThreadInterrupter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,3 +204,29 @@ def test_exceptions_leave_time_in_between(interrupter: SignalInterrupter) -> Non
     interrupter.request("p1", nothing_arrived)
     assert interrupter.call(model) == "cleaned up"
     assert interrupter.finish()
+
+
+def test_what_was_left_with_a_thread_too_late_is_taken_back() -> None:
+    interrupter = ThreadInterrupter()
+    raised: list[BaseException | None] = []
+
+    def serve() -> None:
+        interrupter.begin("p1")
+        interrupter.request("p1", nothing_arrived)
+        try:
+            # No code of Python's runs any more in which the exception could come out.
+            interrupter.call(left.recv, 1)
+        except BaseException as error:
+            raised.append(error)
+        assert interrupter.finish()
+        for _ in range(1000):
+            pass
+        raised.append(None)
+
+    left, right = socket.socketpair()
+    with left, right:
+        left.settimeout(0.3)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        thread.join()
+    assert [type(error) for error in raised] == [TimeoutError, type(None)]

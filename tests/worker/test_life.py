@@ -94,7 +94,9 @@ def test_the_model_cannot_be_loaded(tmp_path: Path, model: str, ref: str, error:
 def test_several_slots_need_an_async_model(tmp_path: Path) -> None:
     with worker(tmp_path, ECHO, slots=2) as driver:
         assert driver.setup_failure() == (
-            "Setup failed: COG_MAX_CONCURRENCY > 1 requires an async run() or predict() method"
+            "Setup failed: "
+            "COG_MAX_CONCURRENCY > 1 requires an async run() or predict() method, or the option "
+            "--concurrency threads, which runs a sync one in one thread a slot"
         )
 
 

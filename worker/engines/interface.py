@@ -32,7 +32,7 @@ class Workplace:
     interrupter: Interrupter
     """Interrupts what blocks the main thread."""
     checkpoint: Callable[[], None]
-    """To be called on the main thread at the end of what the model calls of ours; may raise."""
+    """To be called at the end of what the model calls of ours; may raise."""
     warn: Callable[[str], None]
     """Writes a line of the worker's own log. From any thread."""
     options: Options
