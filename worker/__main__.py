@@ -30,7 +30,7 @@ from protocol.messages import (
 from worker import __version__, error_text, sdk, thread_interrupter
 from worker.capture import Capture
 from worker.control import Control
-from worker.descriptors import take_descriptors
+from worker.descriptors import move_up, take_descriptors
 from worker.engines.asyncio_loop import AsyncioEngine
 from worker.engines.event_loop import LoopMissing
 from worker.engines.interface import Workplace
@@ -169,7 +169,8 @@ class Worker:
     def _connect(self, init: Init) -> None:
         dialect = dialect_of(os.environ)
         for index in range(init.num_slots):
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            low = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection = socket.socket(fileno=move_up(low.detach()))
             connection.connect(init.transport_info.address(index))
             self._slots.append(Slot(str(uuid.uuid4()), connection, self.control, dialect))
 

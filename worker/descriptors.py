@@ -16,7 +16,7 @@ from attrs import frozen
 
 from protocol.limits import CAPTURE_PIPE
 
-__all__ = ["LOWEST", "Descriptors", "close_quietly", "take_descriptors"]
+__all__ = ["LOWEST", "Descriptors", "close_quietly", "move_up", "take_descriptors"]
 
 LOWEST: Final = 100
 """Our descriptors have this number or a higher one: programs like to close the low ones."""
@@ -56,14 +56,21 @@ def take_descriptors(capture: int | None) -> Descriptors:
             fcntl.fcntl(capture, fcntl.F_SETPIPE_SZ, CAPTURE_PIPE)
         os.dup2(write_end, 2)
         os.close(write_end)
-    capture = _move(capture)
-    control_in = _move(0)
-    control_out = _move(1)
+    capture = move_up(capture)
+    control_in = move_up(0)
+    control_out = move_up(1)
     os.dup2(2, 1)
-    null = _move(os.open(os.devnull, os.O_RDONLY))
+    null = move_up(os.open(os.devnull, os.O_RDONLY))
     os.dup2(null, 0)
     os.close(null)
     return Descriptors(control_in, control_out, capture)
+
+
+def move_up(descriptor: int) -> int:
+    """Give `descriptor` a number out of the model's reach. Raises `OSError` if there is none."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOWEST)
+    os.close(descriptor)
+    return moved
 
 
 def close_quietly(descriptor: int) -> None:
@@ -72,9 +79,3 @@ def close_quietly(descriptor: int) -> None:
         os.close(descriptor)
     except OSError:
         return
-
-
-def _move(descriptor: int) -> int:
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, LOWEST)
-    os.close(descriptor)
-    return moved

@@ -147,7 +147,7 @@ def test_children_hold_nothing_of_the_wire(tmp_path: Path) -> None:
             sockets = [fd for fd, target in own.items() if target.startswith("socket:")]
             pipes = [fd for fd, target in own.items() if target.startswith("pipe:")]
             assert len(sockets) == 1
-            assert all(int(fd) >= 100 or fd in "12" for fd in pipes)
+            assert all(int(fd) >= 100 or fd in "12" for fd in sockets + pipes)
             for fd in own:
                 if int(fd) > 2 and os.path.exists(f"/proc/self/fd/{fd}"):
                     assert not os.get_inheritable(int(fd)), fd
