@@ -98,8 +98,8 @@ class Worker:
         self._nobody = LogSink(self.control.writer, self.control.log_frame)
         self._router = LogRouter(self._nobody)
         self._capture = Capture(descriptors.capture, self._router)
-        self._interrupter = SignalInterrupter()
-        self._signals = ModelSignals(partial(self.control.log, "error"))
+        self._interrupter = SignalInterrupter(lambda frame: self._signals.run_waiting(frame))
+        self._signals = ModelSignals(self._interrupter.wake, partial(self.control.log, "error"))
         self._slots: list[Slot] = []
         self._lock = threading.Lock()
         self._stopping = False

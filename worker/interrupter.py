@@ -122,9 +122,16 @@ class Interrupter(ABC):
 class SignalInterrupter(Interrupter):
     """Interrupts the main thread, also where it waits in the kernel."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_wake: Callable[[FrameType | None], None] = lambda _: None) -> None:
+        """`on_wake` is called on the main thread after each signal, with where it stands."""
         super().__init__()
         self._main_thread = threading.main_thread().ident or 0
+        self._on_wake = on_wake
+
+    def wake(self) -> None:
+        """Interrupt the main thread, whatever it does. From any thread."""
+        if signal.getsignal(INTERRUPT) == self._handle:
+            signal.pthread_kill(self._main_thread, INTERRUPT)
 
     def install(self) -> None:
         """Install the handlers; on the main thread.
@@ -144,10 +151,10 @@ class SignalInterrupter(Interrupter):
             self._raise_at(calling_frame())
 
     def _interrupt(self) -> None:
-        if signal.getsignal(INTERRUPT) == self._handle:
-            signal.pthread_kill(self._main_thread, INTERRUPT)
+        self.wake()
 
     def _handle(self, _signum: int, frame: FrameType | None) -> None:
+        self._on_wake(frame)
         self._raise_at(frame)
 
     def _raise_at(self, frame: FrameType | None) -> None:

@@ -13,15 +13,17 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cancellation import calling_frame, may_interrupt, stands_in_model
+from worker.cancellation import calling_frame, enters_model, may_interrupt, stands_in_model
+from worker.engines.loop_watch import blocking_place
 from worker.error_text import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+
+    Handler = Callable[[int, FrameType | None], Any]
 
 __all__ = ["ModelSignals"]
 
@@ -37,33 +39,48 @@ _sleep: Final = time.sleep
 class ModelSignals:
     """Stands between the model and `signal.signal`.
 
-    `on_error` is told what a handler has raised while no code of the model ran.
+    Args:
+        wake: interrupts the main thread so that it calls `run_waiting`. From any thread.
+        on_error: is told what a handler has raised while no code of the model ran.
     """
 
-    def __init__(self, on_error: Callable[[str], None]) -> None:
+    def __init__(self, wake: Callable[[], None], on_error: Callable[[str], None]) -> None:
+        self._wake = wake
         self._on_error = on_error
-        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
-        self._waiting: set[int] = set()
-        self._sent_again: set[int] = set()
+        self._handlers: dict[int, Handler] = {}
+        self._waiting: dict[int, Handler] = {}
+        """By number, as the kernel keeps them: a second one of a number that waits is the same."""
+        # Entered again by a handler that interrupts it; the other user lets it go at once.
+        self._lock = threading.RLock()
+        self._waker_runs = False
 
     def install(self) -> None:
         """Take the place of `signal.signal` and `signal.getsignal`, for good."""
         for name, function in (("signal", self.signal), ("getsignal", self.getsignal)):
             setattr(signal, name, function)
-        os.register_at_fork(after_in_child=self._waiting.clear)
+        os.register_at_fork(after_in_child=self._begin_anew)
 
-    def signal(self, signalnum: Any, handler: Any, /) -> Any:
-        """As `signal.signal`."""
-        is_function = callable(handler) and not isinstance(handler, signal.Handlers)
+    def signal(self, signalnum: Any, handler: Any) -> Any:
+        """As `signal.signal`. What came before is for the handler that there was."""
+        self.checkpoint()
         before = self.getsignal(signalnum)
-        _set_handler(signalnum, self._run if is_function else handler)
-        if is_function:
-            self._handlers[int(signalnum)] = handler
-        else:
+        if not callable(handler) or isinstance(handler, signal.Handlers):
+            _set_handler(signalnum, handler)
             self._handlers.pop(int(signalnum), None)
+            return before
+        known = self._handlers.get(int(signalnum))
+        self._handlers[int(signalnum)] = handler
+        try:
+            _set_handler(signalnum, self._run)
+        except BaseException:
+            if known is None:
+                del self._handlers[int(signalnum)]
+            else:
+                self._handlers[int(signalnum)] = known
+            raise
         return before
 
-    def getsignal(self, signalnum: Any, /) -> Any:
+    def getsignal(self, signalnum: Any) -> Any:
         """As `signal.getsignal`: the model's own handler, not ours around it."""
         handler = _get_handler(signalnum)
         return self._handlers.get(int(signalnum), handler) if handler == self._run else handler
@@ -71,37 +88,69 @@ class ModelSignals:
     def checkpoint(self) -> None:
         """Run what has waited. Called at the end of what the model calls of ours."""
         if self._waiting and threading.current_thread() is threading.main_thread():
-            frame = calling_frame()
-            while self._waiting and may_interrupt(frame):
-                number = self._waiting.pop()
-                self._handlers[number](number, frame)
+            self.run_waiting(calling_frame())
+
+    def run_waiting(self, frame: FrameType | None) -> None:
+        """Run what has waited, if it may at `frame`, where the main thread stands."""
+        while self._waiting and (_may_raise(frame) or not stands_in_model(frame)):
+            number, handler = self._waiting.popitem()
+            self._run_now(number, handler, frame)
 
     def _run(self, number: int, frame: FrameType | None) -> None:
-        if number in self._sent_again:
-            self._sent_again.discard(number)
-            if number not in self._waiting:
-                return  # a checkpoint was faster
-        self._waiting.discard(number)
-        handler = self._handlers[number]
-        if may_interrupt(frame):
-            handler(number, frame)
-        elif stands_in_model(frame):
-            self._waiting.add(number)
-            # Not `threading.Thread`: its locks may be what has been interrupted.
-            _thread.start_new_thread(self._send_again, (number,))
+        handler = self._handlers.get(number)
+        if handler is None:
+            return  # it was taken away a moment ago
+        if _may_raise(frame) or not stands_in_model(frame):
+            self._run_now(number, handler, frame)
         else:
-            try:
-                handler(number, frame)
-            # A boundary: nobody is there whom this could reach.
-            except BaseException as error:
-                self._on_error(
-                    f"the model's handler of signal {number} raised {describe(error)} while no "
-                    "code of the model ran; ignored"
-                )
+            self._waiting.setdefault(number, handler)
+            self._start_waker()
 
-    def _send_again(self, number: int) -> None:
-        _sleep(_AGAIN_AFTER)
-        if number in self._waiting:
-            self._sent_again.add(number)
-            with suppress(OSError):
-                signal.pthread_kill(threading.main_thread().ident or 0, number)
+    def _run_now(self, number: int, handler: Handler, frame: FrameType | None) -> None:
+        if _may_raise(frame):
+            _call(handler, number, frame)
+            return
+        try:
+            handler(number, frame)
+        # A boundary: nobody is there whom this could reach.
+        except BaseException as error:
+            self._on_error(
+                f"the model's handler of signal {number} raised {describe(error)} while no code "
+                "of the model ran; ignored"
+            )
+
+    def _start_waker(self) -> None:
+        with self._lock:
+            if self._waker_runs:
+                return
+            self._waker_runs = True
+        try:
+            # Not `threading.Thread`: its locks may be what has been interrupted.
+            _thread.start_new_thread(self._wake_until_run, ())
+        except RuntimeError:
+            self._waker_runs = False  # no more threads: the next checkpoint runs it
+
+    def _wake_until_run(self) -> None:
+        while True:
+            _sleep(_AGAIN_AFTER)
+            with self._lock:
+                if not self._waiting:
+                    self._waker_runs = False
+                    return
+            self._wake()
+
+    def _begin_anew(self) -> None:
+        """In a forked child: signals that wait are the parent's, and so is the thread."""
+        self._lock = threading.RLock()
+        self._waiting.clear()
+        self._waker_runs = False
+
+
+def _may_raise(frame: FrameType | None) -> bool:
+    """Whether code of the model runs at `frame`: in a prediction, or in a task of its own."""
+    return may_interrupt(frame) or blocking_place(frame) is not None
+
+
+@enters_model
+def _call(handler: Handler, number: int, frame: FrameType | None) -> None:
+    handler(number, frame)
