@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from worker import shapes
-from worker.files import InputFailure, is_url
+from worker.files import InputFailure, is_url, local_path
 from worker.shapes import Scalar
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ Plan: TypeAlias = Callable[[], Any]
 """Answers the converted value. Raises `InputFailure`."""
 
 Converter: TypeAlias = Callable[[Any, str, "InputFiles", bool], Plan]
-"""Begins the conversion of a value: what, the name of its place, the files, local paths allowed."""
+"""Begins the conversion: a value, the name of its place, the files, whether it can be trusted.
+
+A default can: it was written by the model's author, who may name local files and any URL.
+"""
 
 
 def converter_for(shape: Shape) -> Converter | None:
@@ -72,32 +75,32 @@ def _naming(place: str) -> Iterator[None]:
         raise InputFailure(f"{place}: {error}") from error.__cause__
 
 
-def _check_local(*, allowed: bool) -> None:
-    if not allowed:
+def _local_path(value: str, files: InputFiles, *, trusted: bool) -> str:
+    if not (trusted or files.options.allow_local_files):
         raise InputFailure(
             "give an http:, https: or data: URL; paths of files on the server are refused "
             "unless its operator allows them (--allow-local-files)"
         )
+    return local_path(value)
 
 
 def _file_path(make: Callable[[str], Any]) -> Converter:
-    def begin(value: str, files: InputFiles, *, local: bool) -> Plan:
+    def begin(value: str, files: InputFiles, *, trusted: bool) -> Plan:
         if is_url(value):
-            path = files.path(value)
+            path = files.path(value, trusted=trusted)
             return lambda: make(path())
-        _check_local(allowed=local)
-        return lambda: make(value)
+        local = _local_path(value, files, trusted=trusted)
+        return lambda: make(local)
 
     return _for_text(begin)
 
 
 def _file_stream(*, text: bool) -> Converter:
-    def begin(value: str, files: InputFiles, *, local: bool) -> Plan:
+    def begin(value: str, files: InputFiles, *, trusted: bool) -> Plan:
         if is_url(value):
-            stream = files.stream(value)
+            stream = files.stream(value, trusted=trusted)
         else:
-            _check_local(allowed=local)
-            stream = partial(files.open, value)
+            stream = partial(files.open, _local_path(value, files, trusted=trusted))
         return (lambda: io.TextIOWrapper(stream(), encoding="utf-8")) if text else stream
 
     return _for_text(begin)
@@ -106,11 +109,11 @@ def _file_stream(*, text: bool) -> Converter:
 def _for_text(begin: Callable[..., Plan]) -> Converter:
     """A converter of strings, which names the place of what goes wrong."""
 
-    def convert(value: Any, place: str, files: InputFiles, local: bool) -> Plan:
+    def convert(value: Any, place: str, files: InputFiles, trusted: bool) -> Plan:
         if not isinstance(value, str):
             return _as_it_is(value)
         with _naming(place):
-            plan = begin(value, files, local=local)
+            plan = begin(value, files, trusted=trusted)
 
         def run() -> Any:
             with _naming(place):
@@ -139,8 +142,8 @@ def _nullable(inner: Converter | None) -> Converter | None:
     if inner is None:
         return None
 
-    def convert(value: Any, place: str, files: InputFiles, local: bool) -> Plan:
-        return _as_it_is(None) if value is None else inner(value, place, files, local)
+    def convert(value: Any, place: str, files: InputFiles, trusted: bool) -> Plan:
+        return _as_it_is(None) if value is None else inner(value, place, files, trusted)
 
     return convert
 
@@ -149,13 +152,13 @@ def _array(item: Converter | None, make: Callable[[list[Any]], Any] | None) -> C
     if item is None and make is None:
         return None
 
-    def convert(value: Any, place: str, files: InputFiles, local: bool) -> Plan:
+    def convert(value: Any, place: str, files: InputFiles, trusted: bool) -> Plan:
         if not isinstance(value, list):
             return _as_it_is(value)
         if item is None:
             plans = [_as_it_is(each) for each in value]
         else:
-            plans = [item(each, f"{place}[{i}]", files, local) for i, each in enumerate(value)]
+            plans = [item(each, f"{place}[{i}]", files, trusted) for i, each in enumerate(value)]
 
         def run() -> Any:
             converted = [plan() for plan in plans]
@@ -170,10 +173,12 @@ def _mapping(item: Converter | None) -> Converter | None:
     if item is None:
         return None
 
-    def convert(value: Any, place: str, files: InputFiles, local: bool) -> Plan:
+    def convert(value: Any, place: str, files: InputFiles, trusted: bool) -> Plan:
         if not isinstance(value, dict):
             return _as_it_is(value)
-        plans = {key: item(each, f"{place}[{key!r}]", files, local) for key, each in value.items()}
+        plans = {
+            key: item(each, f"{place}[{key!r}]", files, trusted) for key, each in value.items()
+        }
         return lambda: {key: plan() for key, plan in plans.items()}
 
     return convert
@@ -191,10 +196,10 @@ def _union(variants: tuple[Shape, ...]) -> Converter | None:
         return None
     takes_text = Scalar.STRING in bare
 
-    def convert(value: Any, place: str, files: InputFiles, local: bool) -> Plan:
+    def convert(value: Any, place: str, files: InputFiles, trusted: bool) -> Plan:
         for shape, converter in converting:
             if _takes(shape, value, any_text=not takes_text):
-                return converter(value, place, files, local)
+                return converter(value, place, files, trusted)
         return _as_it_is(value)
 
     return convert

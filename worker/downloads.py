@@ -1,40 +1,49 @@
-"""Fetching a URL into a file: bounded in size and time, tried again when a connection fails.
+"""Fetching URLs into files: bounded in size and time, tried again when a connection fails.
 
-httpx is loaded here, by one function and at first use: most models never need it, and its import
-takes a tenth of a second.
+The threads that fetch know nothing of time: whoever waits for them does, and ends them all when it
+is over. So the limit holds whatever a server does, and a thread that can't be ended, in the
+resolver of the C library, holds up nobody.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
-from functools import cache
-from importlib import import_module
-from importlib.machinery import PathFinder
+from collections import deque
+from contextlib import ExitStack, closing
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from attrs import define, field
 
-__all__ = ["DownloadFailed", "Downloader", "load_httpx"]
+from protocol.addresses import refused_kind
+from worker.connections import Connections
+from worker.file_folder import FolderRemoved
+from worker.http_client import REDIRECTS_MAX, open_client
+from worker.http_libraries import DOWNLOAD_THREAD, load_http_libraries
+from worker.network_streams import ConnectionFailed, UrlRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import IO
+
+    from worker.options import Options
+
+    OpenFile = Callable[[], AbstractContextManager[IO[bytes]]]
+
+__all__ = ["DownloadFailed", "Downloader"]
+
+AT_ONCE: Final = 8
+"""Downloads that run at once for one prediction."""
 
 ATTEMPTS: Final = 3
 """How often a connection is tried."""
 
 ATTEMPT_PAUSE: Final = 0.2
 """Seconds between the first attempt and the second; twice as long each time."""
-
-REDIRECTS_MAX: Final = 5
-"""How often one URL may point to another."""
-
-CONNECT_TIMEOUT: Final = 10.0
-"""Seconds to connect."""
-
-STALL_TIMEOUT: Final = 30.0
-"""Seconds without a byte after which a transfer is given up."""
 
 CHUNK_SIZE: Final = 256 * 1024
 """Bytes that are written at once."""
@@ -44,162 +53,192 @@ class DownloadFailed(Exception):
     """A URL could not be fetched. The text says why, for the client."""
 
 
+@define(eq=False)
+class _Job:
+    url: str
+    open_file: OpenFile
+    outcome: SimpleQueue[Exception | None] = field(factory=SimpleQueue)
+    """What comes first counts. Unlike a lock it is whole after a `Cancel` has hit who waits."""
+
+
 class Downloader:
-    """Downloads for one prediction, from any thread, until `close`.
+    """Downloads for one prediction, from now on until `close`.
 
     Args:
-        size_max: bytes that one file may have.
-        timeout: seconds from now until which all downloads have to be done.
-
-    Raises:
-        DownloadFailed: httpx is not installed.
+        options: limits, and what a client may ask for.
+        trusted: whether the URLs are the model's own, which may lead anywhere.
     """
 
-    def __init__(self, *, size_max: int, timeout: float) -> None:
+    def __init__(self, options: Options, *, trusted: bool) -> None:
+        self._options = options
+        self._check = None if trusted else self._check_address
+        self._deadline = time.monotonic() + options.download_timeout
+        self._connections = Connections()
+        self._lock = threading.Lock()
+        self._jobs: list[_Job] = []
+        self._waiting: deque[_Job] = deque()
+        self._threads = 0
+
+    def start(self, url: str, open_file: OpenFile) -> Callable[[], None]:
+        """Begin to fetch `url` into a file; the result waits until that is done.
+
+        Args:
+            url: what to fetch.
+            open_file: opens the file, anew for each attempt. What there is of it stays when the
+                download fails.
+
+        Raises:
+            DownloadFailed: from the result: it could not be fetched, took too long, is too big, or
+                `close` came.
+        """
+        job = _Job(url, open_file)
+        with self._lock:
+            self._jobs.append(job)
+            self._waiting.append(job)
+            another = self._threads < AT_ONCE
+            self._threads += another
+        if self._connections.is_cut:
+            job.outcome.put(_over())
+        if another:
+            # No pool: the interpreter would wait for its threads when it ends.
+            threading.Thread(target=self._work, name=DOWNLOAD_THREAD, daemon=True).start()
+        return partial(self._wait, job)
+
+    def close(self) -> None:
+        """End all downloads, and the waiting for them. From any thread; waits for nothing."""
+        self._connections.cut()
+        with self._lock:
+            jobs = self._jobs[:]
+        for job in jobs:
+            job.outcome.put(_over())
+
+    def _wait(self, job: _Job) -> None:
         try:
-            self._httpx: Any = load_httpx()
+            error = job.outcome.get(timeout=max(0.0, self._deadline - time.monotonic()))
+        except Empty:
+            raise DownloadFailed(
+                f"{_without_secrets(job.url)}: not done after "
+                f"{self._options.download_timeout:g} seconds (--download-timeout)"
+            ) from None
+        if error is not None:
+            raise error
+
+    # --- in a thread of its own ---------------------------------------------------------------
+
+    def _work(self) -> None:
+        with ExitStack() as stack:
+            client = None
+            for job in self._remaining():
+                outcome: Exception | None = None
+                try:
+                    if client is None:
+                        client = stack.enter_context(closing(self._new_client()))
+                    self._download(client, job)
+                # The end of the thread: whoever waits gets it.
+                except Exception as error:
+                    outcome = error
+                job.outcome.put(outcome)
+
+    def _new_client(self) -> Any:
+        try:
+            return open_client(self._connections, self._check)
         except ImportError as error:
             raise DownloadFailed(
                 "URLs as inputs need httpx in the model's environment: pip install httpx"
             ) from error
-        self._size_max = size_max
-        self._timeout = timeout
-        self._deadline = time.monotonic() + timeout
-        self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._users = 1  # the owner; then one for each download that runs
-        agent = os.environ.get("COG_USER_AGENT")
-        self._client = self._httpx.Client(
-            headers={"User-Agent": agent} if agent else None,
-            follow_redirects=True,
-            max_redirects=REDIRECTS_MAX,
-            timeout=self._httpx.Timeout(STALL_TIMEOUT, connect=CONNECT_TIMEOUT),
-        )
 
-    def download(self, url: str, path: str) -> None:
-        """Fetch `url` into the new file `path`; what there is of it stays when this fails.
+    def _remaining(self) -> Iterator[_Job]:
+        """The jobs that nobody has begun; at their end this thread is no longer counted."""
+        while True:
+            with self._lock:
+                if self._connections.is_cut or not self._waiting:
+                    self._threads -= 1
+                    return
+                job = self._waiting.popleft()
+            yield job
 
-        Raises:
-            DownloadFailed: it could not be fetched, took too long, is too big, or `close` came.
-        """
-        with self._lock:
-            self._users += 1
-        try:
-            self._download(url, path)
-        finally:
-            self._leave()
-
-    def close(self) -> None:
-        """End the connections; those of downloads in other threads end at their next chunk."""
-        self._closed.set()
-        self._leave()
-
-    def _leave(self) -> None:
-        # The last one closes the client: a socket closed under a thread that reads from it could
-        # make it read from another one that gets the same number.
-        with self._lock:
-            self._users -= 1
-            is_last = self._users == 0
-        if is_last:
-            self._client.close()
-
-    def _download(self, url: str, path: str) -> None:
-        httpx = self._httpx
-        retried = (
-            httpx.ConnectError,
-            httpx.ConnectTimeout,
-            httpx.ReadError,
-            httpx.RemoteProtocolError,
-        )
-        shown = _without_secrets(url)
+    def _download(self, client: Any, job: _Job) -> None:
+        shown = _without_secrets(job.url)
         for attempt in range(ATTEMPTS):
-            is_last = attempt + 1 == ATTEMPTS
             try:
-                self._attempt(url, path)
-            except retried as error:
-                if is_last or self._closed.wait(ATTEMPT_PAUSE * 2**attempt):
-                    raise DownloadFailed(f"{shown}: {_reason(error)}") from error
-            except httpx.HTTPStatusError as error:
-                status = f"{error.response.status_code} {error.response.reason_phrase}".rstrip()
-                raise DownloadFailed(f"{status} for url: {shown}") from error
-            except DownloadFailed as error:
-                raise DownloadFailed(f"{shown}: {error}") from error
-            # httpx lets a ValueError or UnicodeError of an odd URL through.
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-                raise DownloadFailed(f"{shown}: {_reason(error)}") from error
+                self._attempt(client, job)
+            except _Failure as failure:
+                is_last = attempt + 1 == ATTEMPTS or not failure.is_temporary
+                if is_last or self._connections.pause(ATTEMPT_PAUSE * 2**attempt):
+                    raise DownloadFailed(f"{shown}: {failure}") from failure.__cause__
             else:
                 return
 
-    def _attempt(self, url: str, path: str) -> None:
-        self._check_time()
-        with self._client.stream("GET", url) as response, open(path, "wb") as file:
-            response.raise_for_status()
-            announced = response.headers.get("content-length", "")
-            self._check_size(int(announced) if announced.isdecimal() else 0)
-            size = 0
+    def _attempt(self, client: Any, job: _Job) -> None:
+        libraries = load_http_libraries()
+        httpx, httpcore = libraries.httpx, libraries.httpcore
+        try:
+            with client.stream("GET", job.url) as response:
+                if not response.is_success:
+                    status = f"{response.status_code} {response.reason_phrase}".rstrip()
+                    raise DownloadFailed(f"{status} for url: {_without_secrets(job.url)}")
+                self._store(response, job.open_file)
+        except ConnectionFailed as error:
+            raise _Failure(str(error), is_temporary=True) from error
+        # What servers say and URLs contain is not repeated: it may be secret.
+        except httpcore.ProtocolError as error:
+            text = "the server's answer breaks off, or is not HTTP"
+            raise _Failure(text, is_temporary=True) from error
+        except (UrlRefused, FolderRemoved) as error:
+            raise _Failure(str(error)) from error
+        except httpcore.ProxyError as error:
+            raise _Failure(f"the proxy refuses it: {error}") from error
+        except httpx.TooManyRedirects as error:
+            raise _Failure(f"more than {REDIRECTS_MAX} redirects") from error
+        except httpx.RemoteProtocolError as error:
+            raise _Failure("redirects to what is not a URL") from error
+        except httpx.DecodingError as error:
+            raise _Failure("its content cannot be unpacked") from error
+        # httpx lets a ValueError or UnicodeError of an odd URL through.
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:
+            raise _Failure("is not a URL that can be fetched") from error
+        except OSError as error:
+            raise _Failure(f"cannot be stored: {error.strerror or error}") from error
+
+    def _store(self, response: Any, open_file: OpenFile) -> None:
+        announced = response.headers.get("content-length", "")
+        self._check_size(int(announced) if announced.isdecimal() else 0)
+        size = 0
+        with open_file() as file:
             for chunk in response.iter_bytes(CHUNK_SIZE):
                 size += len(chunk)
                 self._check_size(size)
-                self._check_time()
                 file.write(chunk)
 
     def _check_size(self, size: int) -> None:
-        if size > self._size_max:
-            raise DownloadFailed(f"larger than {self._size_max} bytes")
+        if size > self._options.download_max:
+            raise _Failure(f"larger than {self._options.download_max} bytes (--download-max)")
 
-    def _check_time(self) -> None:
-        if self._closed.is_set():
-            raise DownloadFailed("the prediction has ended")
-        if time.monotonic() > self._deadline:
-            raise DownloadFailed(f"not done after {self._timeout:g} seconds")
-
-
-@cache
-def load_httpx() -> ModuleType:
-    """The real httpx, also when the model's folder has an `httpx.py` of its own.
-
-    In that case the model's stays, or becomes, what `import httpx` means to the model.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    present = sys.modules.get("httpx")
-    if present is not None and hasattr(present, "HTTPStatusError"):
-        return present
-    theirs = {name: sys.modules.pop(name) for name in [*sys.modules] if _is_httpx(name)}
-    path = sys.path[:]
-    try:
-        sys.path[:] = [entry for entry in path if not _is_working_folder(entry)]
-        ours = import_module("httpx")
-        import_module("httpcore")  # which httpx would import later
-    finally:
-        sys.path[:] = path
-    found = PathFinder.find_spec("httpx", path)
-    if theirs or (found is not None and found.origin != ours.__file__):
-        for name in [*sys.modules]:
-            if _is_httpx(name):
-                del sys.modules[name]
-        sys.modules.update(theirs)
-    return ours
+    def _check_address(self, address: str) -> None:
+        kind = refused_kind(address, deny_private=self._options.deny_private_urls)
+        if kind is not None:
+            raise UrlRefused(f"leads to a {kind} address, which this server does not fetch from")
 
 
-def _is_httpx(name: str) -> bool:
-    return name == "httpx" or name.startswith("httpx.")
+class _Failure(Exception):
+    """One attempt has failed."""
+
+    def __init__(self, text: str, *, is_temporary: bool = False) -> None:
+        super().__init__(text)
+        self.is_temporary = is_temporary
 
 
-def _is_working_folder(entry: str) -> bool:
-    return os.path.realpath(entry or ".") == os.getcwd()
+def _over() -> DownloadFailed:
+    return DownloadFailed("the prediction has ended")
 
 
 def _without_secrets(url: str) -> str:
     """The URL for people: without its query and its password, which often are credentials."""
     try:
         parts = urlsplit(url)
+        port = "" if parts.port is None else f":{parts.port}"
     except ValueError:
-        return "the URL"
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+        return "the URL"  # its parts are not what they seem: a password may hold a slash
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return urlunsplit((parts.scheme, host + port, parts.path, "", ""))

@@ -6,27 +6,28 @@ import binascii
 import io
 import mimetypes
 import os
-import shutil
-import tempfile
+import stat
+import threading
 from base64 import b64decode
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
+from urllib.parse import unquote, unquote_plus, unquote_to_bytes, urlsplit
 
 from worker.downloads import Downloader, DownloadFailed
+from worker.file_folder import FileFolder, FolderRemoved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from worker.options import Options
 
-__all__ = ["InputFailure", "InputFiles", "is_url"]
+__all__ = ["InputFailure", "InputFiles", "is_url", "local_path"]
 
 FILE_NAME_MAX: Final = 200
 """Bytes of the name of a file that a URL names."""
 
-THREADS_MAX: Final = 8
-"""Downloads that run at once for one prediction."""
+_OVER: Final = "the prediction has ended"
 
 
 class InputFailure(Exception):
@@ -42,7 +43,7 @@ class InputFiles:
     """Everything that one prediction's file inputs need, until `close`.
 
     A file is begun by `path` or `stream`, which answer how to wait for it; so all downloads of a
-    prediction run at once.
+    prediction run at once. `trusted` URLs are those that the model's author wrote, as defaults.
 
     Args:
         options: what the operator allows.
@@ -51,14 +52,13 @@ class InputFiles:
 
     def __init__(self, options: Options, parent: str | None = None) -> None:
         self.options = options
-        self._parent = parent
-        self._folder: str | None = None
-        self._count = 0
+        self._folder = FileFolder(parent)
+        self._lock = threading.Lock()
+        self._closed = False
         self._streams: list[IO[Any]] = []
-        self._downloader: Downloader | None = None
-        self._threads: ThreadPoolExecutor | None = None
+        self._downloaders: dict[bool, Downloader] = {}
 
-    def path(self, url: str) -> Callable[[], str]:
+    def path(self, url: str, *, trusted: bool) -> Callable[[], str]:
         """Begin to get the file behind `url`; the result waits for it and answers its path.
 
         Raises:
@@ -67,77 +67,105 @@ class InputFiles:
         if url[:5].lower() == "data:":
             content, mime_type = _decode_data_url(url)
             path = self._new_path("file" + (mimetypes.guess_extension(mime_type) or ""))
-            with open(path, "xb") as file:
-                file.write(content)
+            with _explained():
+                self._folder.write(path, content)
             return lambda: path
-        downloader, threads = self._download_tools()
         path = self._new_path(_file_name(url))
-        done: Future[None] = threads.submit(downloader.download, url, path)
+        done = self._downloader(trusted).start(url, partial(self._folder.writing, path))
 
         def wait() -> str:
-            try:
-                done.result()
-            except DownloadFailed as error:
-                raise InputFailure(str(error)) from error
+            with _explained():
+                done()
             return path
 
         return wait
 
-    def stream(self, url: str) -> Callable[[], IO[bytes]]:
+    def stream(self, url: str, *, trusted: bool) -> Callable[[], IO[bytes]]:
         """As `path`, but the result answers an open file."""
         if url[:5].lower() == "data:":
             content, _ = _decode_data_url(url)
             return lambda: io.BytesIO(content)
-        path = self.path(url)
+        path = self.path(url, trusted=trusted)
         return lambda: self.open(path())
 
     def open(self, path: str) -> IO[bytes]:
         """Open a file that is closed at the end of the prediction, if the model has not.
 
         Raises:
-            InputFailure: it cannot be opened.
+            InputFailure: it cannot be opened, or is no file: a pipe would be waited for for ever.
         """
         try:
-            stream = open(path, "rb")  # noqa: SIM115
+            stream = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115
         except (OSError, ValueError) as error:
             raise InputFailure(f"cannot be opened: {error}") from error
-        self._streams.append(stream)
-        return stream
+        with self._lock:
+            if not self._closed:
+                self._streams.append(stream)
+                return stream
+        stream.close()
+        raise InputFailure(_OVER)
 
     def close(self) -> None:
-        """Remove all files, also those that are still being written. Does not wait for threads."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._downloader is not None:
-            self._downloader.close()
-        for stream in self._streams:
-            stream.close()
-        if self._folder is not None:
-            # The model may have moved or removed what is in it.
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove all files and end what is still being fetched.
 
-    def _download_tools(self) -> tuple[Downloader, ThreadPoolExecutor]:
-        if self._downloader is None or self._threads is None:
-            options = self.options
-            try:
-                self._downloader = Downloader(
-                    size_max=options.download_max, timeout=options.download_timeout
-                )
-            except DownloadFailed as error:
-                raise InputFailure(str(error)) from error
-            self._threads = ThreadPoolExecutor(THREADS_MAX, "coglet-download")
-        return self._downloader, self._threads
+        From any thread, also while another one waits for a file: it is told that there is none.
+        """
+        with self._lock:
+            self._closed = True
+            downloaders, streams = [*self._downloaders.values()], self._streams
+            self._streams = []
+        for downloader in downloaders:
+            downloader.close()
+        for stream in streams:
+            stream.close()
+        self._folder.remove()
+
+    def _downloader(self, trusted: bool) -> Downloader:
+        # Two, because connections are checked when they are made, and then used again.
+        with self._lock:
+            if self._closed:
+                raise InputFailure(_OVER)
+            if trusted not in self._downloaders:
+                self._downloaders[trusted] = Downloader(self.options, trusted=trusted)
+            return self._downloaders[trusted]
 
     def _new_path(self, name: str) -> str:
-        """The path for a new file called `name`, in a folder of its own."""
-        if self._folder is None:
-            # Asked only now: most predictions have no files.
-            usable = self._parent is not None and os.access(self._parent, os.W_OK | os.X_OK)
-            self._folder = tempfile.mkdtemp(prefix="files-", dir=self._parent if usable else None)
-        folder = os.path.join(self._folder, str(self._count))
-        self._count += 1
-        os.mkdir(folder, 0o700)
-        return os.path.join(folder, name)
+        with _explained():
+            return self._folder.new_path(name)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Tell of what goes wrong with a file as of an input."""
+    try:
+        yield
+    except (DownloadFailed, FolderRemoved) as error:
+        raise InputFailure(str(error)) from error
+
+
+def local_path(text: str) -> str:
+    """The path that a client means by `text`, which may be a `file:` URL.
+
+    Raises:
+        InputFailure: it is a `file:` URL of another machine, or none.
+    """
+    if text[:5].lower() != "file:":
+        return text
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise InputFailure(f"is not a URL: {error}") from error
+    if parts.netloc.lower() not in ("", "localhost") or not parts.path.startswith("/"):
+        raise InputFailure("is not a file: URL of this machine, as file:///path/to/file is")
+    return unquote(parts.path)
+
+
+def _open_nonblocking(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("not a regular file")
+    return descriptor
 
 
 def _file_name(url: str) -> str:

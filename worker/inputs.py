@@ -16,30 +16,36 @@ if TYPE_CHECKING:
     from worker.options import Options
     from worker.signature import Signature
 
-__all__ = ["InputFailure", "prepared_inputs"]
+__all__ = ["InputFailure", "PreparedInputs", "prepared_inputs"]
 
 
-@contextmanager
-def prepared_inputs(
-    signature: Signature, raw: Any, options: Options, *, folder: str | None = None
-) -> Iterator[dict[str, Any]]:
-    """The keyword arguments for a call with the input `raw`.
+class PreparedInputs:
+    """The keyword arguments of one call, and the files that are there for it until `close`.
 
-    Files, secrets and enumerations become what the annotations ask for, in defaults too. Names that
-    the function does not have are passed on, for the call to refuse. Downloads block, so an event
-    loop enters this in a thread. What was fetched is removed at the end, however that comes; it
-    lies in `folder` (None: where temporary files do), whose owner removes it if we are killed.
-
-    Raises:
-        InputFailure: the input is no JSON object, or a file of it cannot be had.
+    The files lie in `folder` (None: where temporary files do), whose owner removes it if we are
+    killed.
     """
-    if not isinstance(raw, dict):
-        raise InputFailure("Input must be a JSON object")
-    values = dict(raw)
-    files = InputFiles(options, folder)
-    try:
+
+    def __init__(
+        self, signature: Signature, options: Options, *, folder: str | None = None
+    ) -> None:
+        self._signature = signature
+        self._files = InputFiles(options, folder)
+
+    def open(self, raw: Any) -> dict[str, Any]:
+        """The arguments for the input `raw`; blocks while files are fetched.
+
+        Files, secrets and enumerations become what the annotations ask for, in defaults too. Names
+        that the function does not have are passed on, for the call to refuse.
+
+        Raises:
+            InputFailure: the input is no JSON object, a file of it cannot be had, or `close` came.
+        """
+        if not isinstance(raw, dict):
+            raise InputFailure("Input must be a JSON object")
+        values = dict(raw)
         plans: dict[str, Plan] = {}
-        for field in signature.fields:
+        for field in self._signature.fields:
             name = field.name
             is_default = name not in values
             if is_default:
@@ -47,14 +53,26 @@ def prepared_inputs(
                     continue
                 values[name] = _own_copy(field.default)
             if field.convert is not None:
-                # A default was written by the model's author, who may name a local file.
-                local = is_default or options.allow_local_files
-                plans[name] = field.convert(values[name], name, files, local)
+                plans[name] = field.convert(values[name], name, self._files, is_default)
         for name, plan in plans.items():
             values[name] = plan()
-        yield values
+        return values
+
+    def close(self) -> None:
+        """Remove what was fetched. From any thread: an `open` that still waits is ended by it."""
+        self._files.close()
+
+
+@contextmanager
+def prepared_inputs(
+    signature: Signature, raw: Any, options: Options, *, folder: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """`PreparedInputs` for who does all in one thread. Raises `InputFailure` as its `open`."""
+    inputs = PreparedInputs(signature, options, folder=folder)
+    try:
+        yield inputs.open(raw)
     finally:
-        files.close()
+        inputs.close()
 
 
 def _own_copy(default: Any) -> Any:

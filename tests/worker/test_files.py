@@ -243,23 +243,25 @@ def test_a_status_is_told_without_the_credentials_of_the_url(server: Server) -> 
 
 
 def test_endless_redirects(server: Server) -> None:
-    assert "TooManyRedirects" in refusal(f"{server.url}/loop")
+    assert refusal(f"{server.url}/loop") == f"file: {server.url}/loop: more than 5 redirects"
     assert len(server.requests) == 6
 
 
 def test_a_redirect_to_a_local_file_is_not_followed(server: Server) -> None:
-    assert "UnsupportedProtocol" in refusal(f"{server.url}/elsewhere")
+    text = refusal(f"{server.url}/elsewhere")
+    assert text.endswith("/elsewhere: redirects to what is neither an http: nor an https: URL")
 
 
 def test_a_connection_that_stays_broken(server: Server) -> None:
-    assert refusal(f"{server.url}/broken").startswith(f"file: {server.url}/broken: RemoteProtocol")
+    text = refusal(f"{server.url}/broken")
+    assert text == f"file: {server.url}/broken: the server's answer breaks off, or is not HTTP"
     assert server.requests == ["/broken"] * 3
 
 
 def test_nobody_listens() -> None:
     with Server() as gone:
         url = gone.url
-    assert "ConnectError" in refusal(f"{url}/x")
+    assert refusal(f"{url}/x") == f"file: {url}/x: cannot connect: Connection refused"
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[", "http://a b/", "https://\0/", "http://:x/"])
@@ -270,13 +272,14 @@ def test_odd_urls(url: str) -> None:
 @pytest.mark.parametrize("path", ["/announced", "/endless"])
 def test_a_file_that_is_too_big(path: str, server: Server, temporary: Path) -> None:
     text = refusal(server.url + path, Options(download_max=100_000))
-    assert text == f"file: {server.url}{path}: larger than 100000 bytes"
+    assert text == f"file: {server.url}{path}: larger than 100000 bytes (--download-max)"
     assert list(temporary.iterdir()) == []
 
 
 def test_a_file_that_takes_too_long(server: Server, temporary: Path) -> None:
     text = refusal(f"{server.url}/endless", Options(download_timeout=0.2))
-    assert text == f"file: {server.url}/endless: not done after 0.2 seconds"
+    reason = "not done after 0.2 seconds (--download-timeout)"
+    assert text == f"file: {server.url}/endless: {reason}"
     assert list(temporary.iterdir()) == []
 
 

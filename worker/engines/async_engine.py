@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from worker.engines.loop_watch import LoopWatch
 from worker.engines.model_call import ModelCall
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncEngine"]
 
-_FILE_THREADS: Final = 32
-"""Threads that fetch inputs and copy outputs; they start when they are needed."""
-
 
 class AsyncEngine:
     """Any number of slots on one event loop. What makes the loop turn is the subclasses' matter."""
@@ -26,7 +23,9 @@ class AsyncEngine:
     def __init__(self, place: Workplace, loop: EventLoop, remedy: str) -> None:
         """`remedy` is how a blocking function is called without blocking this kind of loop."""
         self._loop = loop
-        self._threads = ThreadPoolExecutor(_FILE_THREADS, "coglet-files")
+        # They fetch inputs and copy outputs, and start when they are needed: no slot ever waits for
+        # another's.
+        self._threads = ThreadPoolExecutor(len(place.slots), "coglet-files")
         self._watch = LoopWatch(loop.soon, place.options.block_warning, place.warn, remedy)
         call = ModelCall(place, loop, self._threads)
         self._seats = {

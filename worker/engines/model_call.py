@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worker.cancellation import enters_model
 from worker.error_text import Stage
 from worker.forked import exit_in_child
-from worker.inputs import prepared_inputs
+from worker.inputs import PreparedInputs
 from worker.output_files import is_file
 from worker.outputs import stream_of
 from worker.scope import active_scope
@@ -18,15 +18,12 @@ from worker.sdk import CancelationException
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterator
-    from concurrent.futures import Future, ThreadPoolExecutor
-    from contextlib import AbstractContextManager
+    from concurrent.futures import ThreadPoolExecutor
 
     from protocol.messages import FileOutput, Predict
     from worker.answer import Answer, Outcome
     from worker.engines.event_loop import EventLoop
     from worker.engines.interface import Workplace
-
-    Opened = tuple[AbstractContextManager[dict[str, Any]], dict[str, Any]]
 
 __all__ = ["ModelCall"]
 
@@ -52,41 +49,29 @@ class ModelCall:
 
         `told_to_stop` answers whether the task was cancelled: a model may swallow that.
         """
+        inputs = PreparedInputs(self._predictor.signature, self._options, folder=answer.folder)
         try:
-            inputs, arguments = await self._open_inputs(predict, answer)
-            try:
-                with active_scope(answer.metric, predict.context, process_wide=self._only_one):
-                    await self._call(arguments, answer, told_to_stop)
-            finally:
-                inputs.__exit__(None, None, None)
+            arguments = await self._open_inputs(inputs, predict, answer)
+            with active_scope(answer.metric, predict.context, process_wide=self._only_one):
+                await self._call(arguments, answer, told_to_stop)
         except BaseException as error:
             if told_to_stop() and self._loop.is_cancellation(error):
                 return answer.cancelled()
             if self._only_one:
                 self._capture.catch_up()  # what C code said comes before the traceback
             return answer.outcome_of(error)
+        finally:
+            inputs.close()  # which also ends a thread that still opens them
         return answer.done()
 
-    async def _open_inputs(self, predict: Predict, answer: Answer) -> Opened:
+    async def _open_inputs(
+        self, inputs: PreparedInputs, predict: Predict, answer: Answer
+    ) -> dict[str, Any]:
         fields = self._predictor.signature.fields
         if predict.input_file is None and all(field.convert is None for field in fields):
-            return self._opened(answer)
-        opening = self._threads.submit(self._opened, answer)
-        try:
-            return await self._loop.wait(opening)
-        except BaseException:
-            # The thread cannot be stopped; what it has fetched goes when it is done.
-            opening.add_done_callback(_close_abandoned)
-            raise
-
-    def _opened(self, answer: Answer) -> Opened:
-        inputs = prepared_inputs(
-            self._predictor.signature,
-            answer.raw_input(),
-            self._options,
-            folder=answer.folder,
-        )
-        return inputs, inputs.__enter__()
+            return inputs.open(answer.raw_input())
+        opening = self._threads.submit(lambda: inputs.open(answer.raw_input()))
+        return await self._loop.wait(opening)
 
     @enters_model
     async def _call(
@@ -161,9 +146,3 @@ class ModelCall:
             stopped.set()
             await self._loop.wait_out(copying)
             raise
-
-
-def _close_abandoned(opening: Future[Opened]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        inputs, _ = opening.result()
-        inputs.__exit__(None, None, None)
