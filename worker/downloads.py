@@ -215,9 +215,16 @@ class Downloader:
             raise _Failure(f"larger than {self._options.download_max} bytes (--download-max)")
 
     def _check_address(self, address: str) -> None:
-        kind = refused_kind(address, deny_private=self._options.deny_private_urls)
+        kind = refused_kind(address, deny_private=False)
         if kind is not None:
-            raise UrlRefused(f"leads to a {kind} address, which this server does not fetch from")
+            raise UrlRefused(f"leads to a {kind} address; those are always refused")
+        if self._options.deny_private_urls:
+            kind = refused_kind(address, deny_private=True)
+            if kind is not None:
+                raise UrlRefused(
+                    f"leads to a {kind} address; give a URL of a public server "
+                    "(--deny-private-urls)"
+                )
 
 
 class _Failure(Exception):

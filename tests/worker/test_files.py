@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
+from tests.worker.driver import worker
 from worker.inputs import InputFailure, prepared_inputs
 from worker.options import Options
 from worker.signature import signature_of
@@ -344,11 +345,12 @@ sys.meta_path.insert(0, Hidden())
     ]
 
 
-@pytest.mark.parametrize("first", ["import httpx", ""])
+@pytest.mark.parametrize("first", ["import httpx", "import httpcore", ""])
 def test_a_model_may_have_an_httpx_of_its_own(
     first: str, server: Server, tmp_path: Path, run_python: RunPython
 ) -> None:
-    (tmp_path / "httpx.py").write_text("whose = 'the model'")
+    for name in ("httpx", "httpcore"):
+        (tmp_path / f"{name}.py").write_text("whose = 'the model'")
     printed = run_python(
         f"""
 import worker.inputs
@@ -360,12 +362,34 @@ try:
     with prepared_inputs(signature, {{"file": "{server.url}/missing"}}, Options()): ...
 except InputFailure as error:
     print(error)
-import httpx
-print(httpx.whose, sys.path[0] == "")
+import httpcore, httpx
+print(httpx.whose, httpcore.whose, sys.path[0] == "")
 """
     )
     assert printed.splitlines()[1:] == [
         "content of /with",
         f"file: 404 Not Found for url: {server.url}/missing",
-        "the model True",
+        "the model the model True",
     ]
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_the_logs_of_a_model_tell_no_secrets(kind: str, server: Server, tmp_path: Path) -> None:
+    """httpx logs whole URLs, with all the logging that a model may have switched on."""
+    model = f"""
+    import logging, pathlib
+    logging.basicConfig(level=logging.DEBUG)
+    class Predictor:
+        {kind} predict(self, url: str, file: pathlib.Path) -> str:
+            import httpx
+            httpx.get(url + "?visible", trust_env=False)
+            return file.read_text()
+    """
+    with worker(tmp_path, model, environment={"NO_PROXY": "*"}) as driver:
+        driver.wait_ready()
+        secret = server.url.replace("http://", "http://user:secret@")
+        result = driver.predict(url=server.url, file=f"{secret}/redirect?signature=secret")
+        assert result.outputs == ["content of /redirected/to.txt"]
+        assert "visible" in result.logs
+        assert "secret" not in result.logs + driver.worker_log
+        assert "redirect" not in result.logs + driver.worker_log

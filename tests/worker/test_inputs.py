@@ -174,8 +174,9 @@ def test_local_paths_of_clients_are_refused(annotation: Any, tmp_path: Path) -> 
     secret.write_text("do not read")
     with pytest.raises(InputFailure, match=r"^a: give an http:, https: or data: URL; .*refused"):
         converted(annotation, str(secret))
-    with pytest.raises(InputFailure, match=r"^a: give an http:"):
-        converted(annotation, f"file://{secret}")
+    for same in (f"file://{secret}", f"FILE:{secret}", os.path.relpath(secret)):
+        with pytest.raises(InputFailure, match=r"^a: give an http:.*--allow-local-files"):
+            converted(annotation, same)
 
 
 def test_the_place_in_a_list_is_named() -> None:
@@ -196,6 +197,43 @@ def test_local_paths_where_the_operator_allows_them(
     file.write_text("read me")
     assert converted(annotation, str(file), Options(allow_local_files=True)) == expected
     assert file.exists()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"), [(Path, ("PosixPath", "read me")), (BinaryIO, b"read me")]
+)
+@pytest.mark.parametrize("form", ["file://{}", "FILE://localhost{}", "file:{}"])
+def test_local_files_may_be_named_by_urls(
+    annotation: Any, expected: Any, form: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a file"
+    file.write_text("read me")
+    url = form.format(str(file).replace(" ", "%20"))
+    assert converted(annotation, url, Options(allow_local_files=True)) == expected
+
+
+@pytest.mark.parametrize("url", ["file://elsewhere/etc/passwd", "file:passwd", "file://", "file:"])
+def test_file_urls_that_name_no_file_of_this_machine(url: str) -> None:
+    with pytest.raises(InputFailure, match=r"^a: is not a file: URL of this machine, as file:///"):
+        converted(Path, url, Options(allow_local_files=True))
+
+
+def test_paths_may_go_anywhere_where_the_operator_allows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("read me")
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path / "model")
+    assert converted(BinaryIO, "../file", Options(allow_local_files=True)) == b"read me"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_only_regular_files_are_opened(kind: str, tmp_path: Path) -> None:
+    """To open a pipe would be to wait until somebody writes into it."""
+    os.mkfifo(tmp_path / "pipe")
+    path = {"pipe": str(tmp_path / "pipe"), "folder": str(tmp_path), "device": "/dev/zero"}[kind]
+    with pytest.raises(InputFailure, match=r"^a: cannot be opened: "):
+        converted(BinaryIO, path, Options(allow_local_files=True))
 
 
 def test_a_local_file_that_is_not_there() -> None:
