@@ -146,6 +146,11 @@ class Downloader:
             raise DownloadFailed(
                 "URLs as inputs need httpx in the model's environment: pip install httpx"
             ) from error
+        except OSError as error:  # `ssl.SSLError` is one
+            raise DownloadFailed(
+                "the certificates of this server's environment cannot be read "
+                f"(SSL_CERT_FILE, SSL_CERT_DIR): {error.strerror or error}"
+            ) from error
 
     def _remaining(self) -> Iterator[_Job]:
         """The jobs that nobody has begun; at their end this thread is no longer counted."""
@@ -180,7 +185,7 @@ class Downloader:
                 self._store(response, job.open_file)
         except ConnectionFailed as error:
             raise _Failure(str(error), is_temporary=True) from error
-        # What servers say and URLs contain is not repeated: it may be secret.
+        # What libraries say of answers and URLs is not repeated: it may be secret.
         except httpcore.ProtocolError as error:
             text = "the server's answer breaks off, or is not HTTP"
             raise _Failure(text, is_temporary=True) from error

@@ -154,7 +154,7 @@ def local_path(text: str) -> str:
     try:
         parts = urlsplit(text)
     except ValueError as error:
-        raise InputFailure(f"is not a URL: {error}") from error
+        raise InputFailure("is not a URL") from error  # the error may tell the password
     if parts.netloc.lower() not in ("", "localhost") or not parts.path.startswith("/"):
         raise InputFailure("is not a file: URL of this machine, as file:///path/to/file is")
     return unquote(parts.path)
@@ -173,7 +173,7 @@ def _file_name(url: str) -> str:
     try:
         path = urlsplit(url).path
     except ValueError as error:
-        raise InputFailure(f"is not a URL: {error}") from error
+        raise InputFailure("is not a URL") from error  # the error may tell the password
     name = unquote_plus(path.rpartition("/")[2], errors="replace")
     name = name.replace("/", "_").replace("\0", "_")
     if not name.strip("."):

@@ -125,6 +125,14 @@ def test_a_certificate_of_nobody_is_refused(
     assert secure.requests == []
 
 
+def test_certificates_that_are_not_there(
+    fetch: Callable[..., list[str]], secure: RawServer
+) -> None:
+    (text,) = fetch(f"https://localhost:{secure.port}/x", SSL_CERT_FILE="/nowhere.pem")
+    assert text.startswith("file: the certificates of this server's environment cannot be read")
+    assert "SSL_CERT_FILE" in text
+
+
 def test_a_server_without_tls(fetch: Callable[..., list[str]]) -> None:
     def answer(_: RawServer, connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -279,6 +279,7 @@ def test_the_authors_own_urls_may_lead_anywhere(server: RawServer, load_model: L
         "http://user:sec/ret@127.0.0.1/{path}?secret",
         "http://user:secret@{path}.invalid:bad/?secret",
         "http://user:secret@169.254.1.1/{path}#secret",
+        "http://user:secret@℀.example/{path}?secret",
         "http://user:secret@127.0.0.1:1/{path}?secret",
     ],
 )
