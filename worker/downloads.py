@@ -45,6 +45,10 @@ ATTEMPTS: Final = 3
 ATTEMPT_PAUSE: Final = 0.2
 """Seconds between the first attempt and the second; twice as long each time."""
 
+WAIT_STEP: Final = 0.1
+"""Seconds of one step of waiting. Between two an exception can be raised in a thread from outside,
+which is how predictions are cancelled that run in threads."""
+
 CHUNK_SIZE: Final = 256 * 1024
 """Bytes that are written at once."""
 
@@ -113,13 +117,17 @@ class Downloader:
             job.outcome.put(_over())
 
     def _wait(self, job: _Job) -> None:
-        try:
-            error = job.outcome.get(timeout=max(0.0, self._deadline - time.monotonic()))
-        except Empty:
-            raise DownloadFailed(
-                f"{_without_secrets(job.url)}: not done after "
-                f"{self._options.download_timeout:g} seconds (--download-timeout)"
-            ) from None
+        while True:
+            left = self._deadline - time.monotonic()
+            try:
+                error = job.outcome.get(timeout=min(max(left, 0.0), WAIT_STEP))
+                break
+            except Empty:
+                if left <= 0:
+                    raise DownloadFailed(
+                        f"{_without_secrets(job.url)}: not done after "
+                        f"{self._options.download_timeout:g} seconds (--download-timeout)"
+                    ) from None
         if error is not None:
             raise error
 

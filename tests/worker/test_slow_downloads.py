@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from pathlib import Path  # noqa: TC003 - the signatures below are read at run time
@@ -156,6 +157,35 @@ def test_a_close_ends_an_open_in_another_thread(
         server.wait_until_gone()
         wait_for_threads()
     assert [str(error) for error in caught] == ["file: the prediction has ended"]
+
+
+def test_an_exception_from_outside_ends_the_waiting(temporary: Path) -> None:
+    """As predictions are cancelled that run in threads: none is raised inside a blocking call."""
+
+    class Told(BaseException): ...
+
+    caught: list[BaseException] = []
+
+    def predict() -> None:
+        try:
+            with prepared_inputs(ONE, {"file": f"{server.url}/x"}, Options()):
+                raise AssertionError("it was fetched")
+        except Told as error:
+            caught.append(error)
+
+    with serving(slow_server.slow_body) as server:
+        thread = threading.Thread(target=predict)
+        thread.start()
+        assert server.reached.wait(WAIT)
+        assert thread.ident is not None
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident), ctypes.py_object(Told)
+        )
+        thread.join(WAIT / 2)
+        assert len(caught) == 1
+        server.wait_until_gone()
+        wait_for_threads()
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("url", ["data:,x", "http://127.0.0.1:9/x"])
