@@ -5,9 +5,14 @@ How these values are found (flags, environment, defaults) is the business of `su
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import Factory, frozen
 
 __all__ = ["Config", "Limits", "Times", "WorkerOptions"]
+
+_LEAST_KILL_WAIT: Final = 0.2
+"""Seconds. The kernel has to free the memory first; nobody can be found dead in no time."""
 
 
 @frozen
@@ -60,10 +65,16 @@ class Times:
     """What the surroundings grant between SIGTERM and SIGKILL (Kubernetes: 30)."""
 
     @property
+    def killed_within(self) -> float:
+        """`kill_wait`, but at least what the end of a healthy process may take."""
+        return max(self.kill_wait, _LEAST_KILL_WAIT)
+
+    @property
     def worst_case_stop(self) -> float:
         """Seconds from SIGTERM to the end of the program when everything takes its longest.
 
-        Without the removal of files that predictions have left, which nothing bounds.
+        Without the removal of files that predictions have left, which nothing bounds, and without
+        the moment (`supervisor.guard`) that the guard has to end.
         """
         return (
             self.drain_delay
@@ -71,7 +82,7 @@ class Times:
             + self.cancel_grace
             + self.shutdown_grace
             + self.term_grace
-            + self.kill_wait
+            + self.killed_within
             + self.orphan_wait
             + self.last_read
             + self.last_answers

@@ -1,6 +1,7 @@
-"""The supervisor's end of the guard, which kills the worker's group if the supervisor is killed.
+"""The supervisor's end of the guard, which ends all of a worker if the supervisor is killed.
 
-What the guard process does, and why it leaves no gap, is told in `supervisor.guard_program`.
+That is the worker and every descendant of it, in whatever group or session. What the guard process
+does, and why it leaves no gap, is told in `supervisor.guard_program`.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ log = structlog.get_logger("supervisor.guard")
 _ENVIRONMENT: Final = ("LD_LIBRARY_PATH",)
 """What an interpreter may need to start. The guard gets nothing else of our environment."""
 
-_REAP_WITHIN: Final = 2.0
-"""Seconds from the guard's SIGKILL to its reaping; longer only if the system is in deep trouble."""
+_REAP_WITHIN: Final = 0.2
+"""Seconds from the guard's SIGKILL to its reaping. If the system is so busy that it needs longer,
+it is an orphan of its family, as it has the mark, and is reaped as one."""
 
 _PAUSE: Final = 1.0
 """Seconds from one attempt to replace a dead guard to the next."""
@@ -62,7 +64,7 @@ class Guard:
         return self._running.process.pid if self._running is not None else None
 
     def watch(self, worker_pid: int) -> None:
-        """Say which process group to kill when we are gone. Call it as soon as it is known."""
+        """Say whom to kill, with all descendants, when we are gone. Call it as soon as known."""
         assert self._running is not None, "watch after stand_down"  # noqa: S101
         self._worker_pid = worker_pid
         with suppress(BrokenPipeError):  # It is dead, and `keep` tells the next one.
@@ -140,8 +142,7 @@ class Guard:
 
     def _let_go(self, running: _Running) -> None:
         os.close(running.told_by)
-        if running.process.returncode is not None:
-            self._family.forget(running.process.pid)
+        self._family.forget(running.process.pid)
         self._running = None
 
 

@@ -43,7 +43,9 @@ async def open_worker(config: Config) -> AsyncGenerator[WorkerLink]:
     """Start a worker with all that it needs, and a guard beside it.
 
     When the context is left, the worker and every descendant of it are killed if they still run.
-    That takes no longer than `kill_wait` and `orphan_wait`, and is not cut short by a cancellation.
+    That is not cut short by a cancellation, and takes no longer than `kill_wait`, `orphan_wait` and
+    the moment that the guard's end takes. If `end` has found that the worker cannot be killed, it
+    is not waited for again. What needs longer to die is left to `reap_orphans`.
 
     Raises:
         SpawnError: no interpreter, no descriptors, no space ...; nothing is left.
@@ -125,6 +127,7 @@ class SpawnedWorker:
         self._guard = guard
         self._times = times
         self._forced = False
+        self._is_undead = False
         self._reads_itself = True
         self._end: WorkerEnd | None = None
         self._dead = trio.Event()
@@ -178,7 +181,7 @@ class SpawnedWorker:
             self._force(signal.SIGTERM)
             if not await self._dies_within(self._times.term_grace):
                 self._force(signal.SIGKILL)
-                if not await self._dies_within(self._times.kill_wait):
+                if not await self._dies_within(self._times.killed_within):
                     return self._undead()
         return await self.ended()
 
@@ -203,6 +206,7 @@ class SpawnedWorker:
 
     def _undead(self) -> WorkerEnd:
         log.error("Worker cannot be killed", pid=self._process.pid)
+        self._is_undead = True
         return WorkerEnd(None, None, self._capture.last_words(), forced=True)
 
     async def _watch(self) -> None:
@@ -218,9 +222,11 @@ class SpawnedWorker:
 
     async def _bury(self) -> None:
         self._kill_group()
-        with trio.move_on_after(self._times.orphan_wait):
-            await self._end_orphans()
-            await self._drained.wait()
+        # A guard that is being started just now cannot be hurried: that is no part of the limit.
+        async with self._family.starting:
+            with trio.move_on_after(self._times.orphan_wait):
+                await self._end_orphans()
+                await self._drained.wait()
         self._draining.cancel()
         # The guard goes first: as long as it lives, the worker's number must not be used again.
         await self._guard.stand_down()
@@ -248,15 +254,17 @@ class SpawnedWorker:
 
     async def kill_and_close(self) -> None:
         """Kill what is left, and close the control channel. Not cancellable, and bounded."""
-        limit = self._times.kill_wait + self._times.orphan_wait
-        with trio.move_on_after(limit, shield=True):
-            if not self._dead.is_set():
+        with trio.CancelScope(shield=True):
+            if not (self._dead.is_set() or self._is_undead):
                 self._forced = True
                 self._kill_group()
-            await self._gone.wait()
+                if not await self._dies_within(self._times.killed_within):
+                    self._undead()
+            if self._dead.is_set():
+                await self._gone.wait()
         if not self._gone.is_set():
-            self._undead()
-        self._watching.cancel()
+            self._watching.cancel()
+            self._family.forget(self._process.pid)  # It is reaped as the orphans are.
         self._draining.cancel()
         await trio.aclose_forcefully(self.control)
 

@@ -33,7 +33,7 @@ _MARK: Final = "_COGLET_FAMILY"
 """The environment variable by which descendants are known, whatever session they are in."""
 
 _families: set[Family] = set()
-"""The families that are open in this process; like its children, there is one set of them."""
+"""The families that have members in this process; like its children, there is one set of them."""
 
 
 def become_subreaper() -> None:
@@ -63,6 +63,11 @@ class _Child:
     state: str
     session: int
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether it only waits to be reaped."""
+        return self.state == "Z"
+
 
 class Family:
     """The descendants of one worker. `open_family` makes one.
@@ -70,13 +75,17 @@ class Family:
     Attributes:
         mark: what must be in the environment of the worker, and of its guard.
         starting: to be held while one of them is started, until it is `found` or excluded: nobody
-            can tell it from an orphan before. No orphan is looked for meanwhile.
+            can tell it from an orphan before. So whoever looks for orphans must hold it too.
+        is_closed: its worker's time is over; what is left of it is overdue.
     """
 
     def __init__(self) -> None:
         self.mark: Final = {_MARK: secrets.token_hex(16)}
         self.starting: Final = trio.Lock()
-        self._others = {child.pid for child in _children()}
+        self.is_closed = False
+        # What an older family has left is that one's, even while it is dying.
+        self._others = {child.pid for child in _children() if not _is_claimed(child)}
+        self._killed: set[int] = set()
         self._worker: int | None = None
 
     def exclude(self, pid: int) -> None:
@@ -84,7 +93,10 @@ class Family:
         self._others.add(pid)
 
     def forget(self, pid: int) -> None:
-        """Say that an excluded child has been reaped: who gets its number next may be ours."""
+        """Say that nobody waits for an excluded child any more, or that it has been reaped.
+
+        It is an orphan from now on, or else whoever gets its number next may be one.
+        """
         self._others.discard(pid)
 
     def found(self, worker_pid: int) -> None:
@@ -94,49 +106,74 @@ class Family:
 
     def orphans(self) -> list[int]:
         """The pids of our children that are of this family: not the worker, not the guard."""
-        return [child.pid for child in _children() if self._claims(child)]
+        return [child.pid for child in self._members()]
 
     async def end(self) -> None:
-        """Kill and reap all orphans, until none is left.
+        """Kill and reap all orphans, until none is left. To be called with `starting` held.
 
         A killed process leaves us its own children, so this looks again until it finds nothing.
-        The caller sets a deadline: the kernel may be unable to end a process.
+        The caller sets a deadline: the kernel may be unable to end a process. There is no
+        checkpoint before the first kill: even a caller who is cancelled has them killed.
         """
-        try:
-            # No checkpoint if it is free: even a caller who is cancelled has them killed.
-            self.starting.acquire_nowait()
-        except trio.WouldBlock:
-            await self.starting.acquire()
-        try:
-            while orphans := self.orphans():
-                for pid in orphans:
-                    # Not reaped yet, so the number is still its own.
-                    with suppress(PermissionError):
-                        os.kill(pid, signal.SIGKILL)
-                for pid in orphans:
-                    await _reap(pid)
-        finally:
-            self.starting.release()
+        while members := self._members():
+            for child in members:
+                self._end_one(child)
+            for child in members:
+                if not child.is_dead:
+                    await _died(child.pid)
+
+    def end_overdue(self) -> bool:
+        """Kill and reap orphans without waiting for any; whether none is left.
+
+        A process that takes its time makes itself heard when it is dead, by SIGCHLD.
+        """
+        while members := self._members():
+            for child in members:
+                self._end_one(child)
+            if not any(child.is_dead for child in members):
+                return False
+        return True
 
     async def reap_dead(self) -> None:
         """Reap those orphans that have ended already."""
         async with self.starting:
-            for child in _children():
-                if child.state == "Z" and self._claims(child):
-                    _collect(child.pid)
+            for child in self._members():
+                if child.is_dead:
+                    self._end_one(child)
 
-    def _claims(self, child: _Child) -> bool:
+    def _members(self) -> list[_Child]:
+        return [child for child in _children() if self.claims(child)]
+
+    def _end_one(self, child: _Child) -> None:
+        """Kill it if it runs, reap it if it is dead."""
+        if child.is_dead:
+            _collect(child.pid)
+            self._killed.discard(child.pid)
+        else:
+            # Not reaped yet, so the number is still its own.
+            with suppress(PermissionError):
+                os.kill(child.pid, signal.SIGKILL)
+            self._killed.add(child.pid)
+
+    def claims(self, child: _Child) -> bool:
+        """Whether a child of this process is an orphan of this family."""
+        if child.pid in self._killed:
+            return True  # A zombie cannot be asked for its mark any more.
         # No descendant of a worker can get into a session that exists already: ours is not its.
         if child.pid in self._others or child.session == os.getsid(0):
             return False
-        if self._worker is not None and child.session == self._worker:
-            return True
         mark = _environment_of(child.pid).get(_MARK)
         if mark is not None:
             return mark == self.mark[_MARK]
-        # Its environment was emptied, or it is a zombie. Then it is ours if nobody else can have
-        # brought it here.
+        # Its environment was emptied, or it is a zombie.
+        if self._worker is not None and child.session == self._worker:
+            return True
+        # Then it is ours if nobody else can have brought it here.
         return is_reaper() and _families == {self}
+
+
+def _is_claimed(child: _Child) -> bool:
+    return any(family.claims(child) for family in _families)
 
 
 @contextmanager
@@ -146,25 +183,48 @@ def open_family() -> Iterator[Family]:
     Children that this process has at this moment are never touched, nor are those in its own
     session. While a family is open, let nobody else in this process start children that make a
     session of their own, or `exclude` them.
+
+    What of it has not ended when the context is left is killed, and is left to `reap_orphans`.
     """
+    _end_overdue()
     family = Family()
     _families.add(family)
     try:
         yield family
     finally:
-        _families.remove(family)
+        family.is_closed = True
+        _end_overdue()
+
+
+def _end_overdue() -> None:
+    """End what closed families have left, as far as that goes without waiting."""
+    # A copy: those without members go.
+    for family in tuple(_families):
+        if family.is_closed and _has_ended(family):
+            _families.remove(family)
+
+
+def _has_ended(family: Family) -> bool:
+    try:
+        return family.end_overdue()
+    except OSError as error:
+        # No free descriptor to look at /proc; the next look finds them.
+        log.warning("Cannot look for what a worker has left running", error=str(error))
+        return False
 
 
 async def reap_orphans(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Reap orphans that end while their worker lives on, until cancelled.
+    """Reap orphans that end while their worker lives on, and end overdue ones, until cancelled.
 
-    Without it, each helper that a model leaves to itself stays as a zombie until the worker ends.
+    Without it, each helper that a model leaves to itself stays as a zombie until the worker ends,
+    and what a process leaves that takes long to die runs on until the next worker is started.
     To be run once, in the main thread; `started` once it is listening for SIGCHLD.
     """
     with trio.open_signal_receiver(signal.SIGCHLD) as signals:
         task_status.started()
         async for _ in signals:
             if _has_zombie():
+                _end_overdue()
                 await _reap_dead_orphans()
 
 
@@ -172,7 +232,8 @@ async def _reap_dead_orphans() -> None:
     try:
         # A copy: families come and go while one is waited for.
         for family in tuple(_families):
-            await family.reap_dead()
+            if not family.is_closed:
+                await family.reap_dead()
     except OSError as error:
         # No free descriptor to look at /proc; they are found the next time.
         log.warning("Cannot look for ended orphans", error=str(error))
@@ -185,14 +246,14 @@ def _has_zombie() -> bool:
     return False
 
 
-async def _reap(pid: int) -> None:
+async def _died(pid: int) -> None:
+    """Wait until a child is dead; it stays a zombie."""
     with suppress(ProcessLookupError):
         pidfd = os.pidfd_open(pid)
         try:
             await trio.lowlevel.wait_readable(pidfd)
         finally:
             os.close(pidfd)
-        _collect(pid)
 
 
 def _collect(pid: int) -> None:

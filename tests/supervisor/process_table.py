@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import contextmanager, suppress
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import trio
 from supervisor.config import Config, Times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 20.0
 """Seconds after which a test gives up; nothing that passes comes near it."""
@@ -75,6 +76,15 @@ async def died(pid: int) -> None:
         await trio.lowlevel.wait_readable(pidfd)
     finally:
         os.close(pidfd)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something shows, for which nothing can be awaited.
+
+    The pause between two looks is a thread's, so that it passes under a mock clock too.
+    """
+    while not holds():
+        await trio.to_thread.run_sync(time.sleep, 0.005)
 
 
 def foreign(code: str, times: Times | None = None, **options: Any) -> Config:

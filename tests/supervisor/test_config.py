@@ -265,6 +265,11 @@ def test_the_defaults_fit_into_a_pods_30_seconds() -> None:
     assert notices() == []
 
 
+def test_a_kill_is_given_a_moment_whatever_the_operator_says() -> None:
+    assert Times(kill_wait=0).worst_case_stop == pytest.approx(27.2)
+    assert Times(kill_wait=3).worst_case_stop == 30
+
+
 def test_a_stop_that_may_take_too_long_is_a_notice() -> None:
     (notice,) = notices({"grace": "20"})
     assert "a stop can take 34 s" in notice

@@ -15,11 +15,19 @@ from trio.testing import wait_all_tasks_blocked
 
 from supervisor.guard import Guard, open_guard
 from supervisor.reaper import open_family
-from tests.supervisor.process_table import PATIENCE, died, exists, nothing_left, read_pids, runs
+from tests.supervisor.process_table import (
+    PATIENCE,
+    died,
+    exists,
+    nothing_left,
+    read_pids,
+    runs,
+    until,
+)
 from tests.supervisor.victim import GONE_WITHIN, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from trio.testing import MockClock
 
@@ -56,11 +64,6 @@ async def kill(guard: Guard) -> int:
     os.kill(pid, signal.SIGKILL)
     await died(pid)
     return pid
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    while not holds():
-        await trio.lowlevel.checkpoint()
 
 
 async def replaced(guard: Guard, old: int) -> None:

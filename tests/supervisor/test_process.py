@@ -12,7 +12,7 @@ import socket
 import stat
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,6 +34,7 @@ from tests.supervisor.process_table import (
     read_line,
     read_pids,
     runs,
+    until,
 )
 
 if TYPE_CHECKING:
@@ -331,6 +332,41 @@ async def test_leaving_the_context_kills_at_once() -> None:
     assert await link.ended() == WorkerEnd(None, signal.SIGKILL, forced=True)
 
 
+async def test_with_no_time_to_wait_a_killed_worker_is_still_reaped() -> None:
+    hurried = Times(kill_wait=0, orphan_wait=0)
+    with trio.fail_after(PATIENCE), capture_logs() as logged:
+        async with open_worker(foreign(STUBBORN, hurried)) as link:
+            worker, child = await read_pids(link.control)
+        assert not exists(worker)
+        await died(child)
+    assert await link.ended() == WorkerEnd(None, signal.SIGKILL, forced=True)
+    assert {entry["log_level"] for entry in logged} == {"debug"}
+
+
+# Trio and `subprocess` complain of a process that nobody has waited for.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("asked", [True, False])
+async def test_who_cannot_be_killed_is_not_waited_for_twice(
+    asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can make a process that SIGKILL does not end, so it is not sent."""
+    times = Times(term_grace=0, kill_wait=0, orphan_wait=LONG)
+    with trio.fail_after(PATIENCE), capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(reap_orphans)
+            async with open_worker(foreign(STUBBORN, times)) as link:
+                worker, child = await read_pids(link.control)
+                monkeypatch.setattr(os, "killpg", lambda *_: None)
+                if asked:
+                    assert await link.end(0) == WorkerEnd(None, None, forced=True)
+            # When it dies after all, it does not stay as a zombie.
+            await until(lambda: not exists(worker))
+            nursery.cancel_scope.cancel()
+        os.kill(child, signal.SIGKILL)
+        await died(child)
+    assert [entry["log_level"] for entry in logged].count("error") == 1
+
+
 # --- what outlives the worker ----------------------------------------------------------------
 
 
@@ -369,6 +405,51 @@ async def test_who_left_the_group_dies_too(environment: str) -> None:
             assert len(pids) == 4
             assert (await link.ended()).signal == signal.SIGKILL
             assert [pid for pid in pids if exists(pid)] == []
+
+
+LEAVES_FAMILY = """
+    import os, subprocess, sys
+    family = (
+        "import os, subprocess, time;"
+        "child = subprocess.Popen(['sleep', '1000'], start_new_session=True);"
+        "print(os.getpid(), child.pid, flush=True);"
+        "time.sleep(1000)"
+    )
+    tree = subprocess.Popen([sys.executable, "-ISc", family], start_new_session=True,
+                            stdout=subprocess.PIPE)
+    print(tree.stdout.readline().decode(), flush=True)
+"""
+
+
+@pytest.mark.usefixtures("subreaper")
+@pytest.mark.parametrize("with_next_worker", [False, True])
+async def test_who_needs_longer_to_die_is_ended_later(with_next_worker: bool) -> None:
+    """With all that it leaves us then, though another worker may have been started meanwhile."""
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(reap_orphans)
+            async with open_worker(foreign(LEAVES_FAMILY, Times(orphan_wait=0))) as link:
+                pids = await read_pids(link.control)
+                await link.ended()
+            async with AsyncExitStack() as stack:
+                if with_next_worker:
+                    await stack.enter_async_context(open_worker(foreign(SLEEPER)))
+                await until(lambda: not any(map(exists, pids)))
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.usefixtures("subreaper")
+async def test_without_the_reaper_the_next_worker_ends_what_the_last_one_left() -> None:
+    with trio.fail_after(PATIENCE):
+        async with open_worker(foreign(LEAVES_FAMILY, Times(orphan_wait=0))) as link:
+            pids = await read_pids(link.control)
+            await link.ended()
+        await died(pids[0])
+        for _ in pids:
+            async with open_worker(foreign("pass")) as link:
+                await link.ended()
+            await until(lambda: not any(map(runs, pids)))
+        assert not any(map(exists, pids))
 
 
 @pytest.mark.usefixtures("subreaper")

@@ -56,6 +56,11 @@ async def orphan(family: Family, environment: str = INHERITED) -> int:
     return pid
 
 
+async def end(family: Family) -> None:
+    async with family.starting:
+        await family.end()
+
+
 def kill_and_reap(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -81,9 +86,9 @@ async def test_orphans_are_killed_and_reaped(environment: str) -> None:
     with open_family() as family, trio.fail_after(PATIENCE):
         pids = [await orphan(family, environment) for _ in range(3)]
         assert sorted(family.orphans()) == sorted(pids)
-        await family.end()
+        await end(family)
         assert not any(map(exists, pids))
-        await family.end()
+        await end(family)
 
 
 async def test_each_family_ends_its_own() -> None:
@@ -91,12 +96,12 @@ async def test_each_family_ends_its_own() -> None:
         ours, theirs = await orphan(one), await orphan(other)
         nobodys = await orphan(one, EMPTY)
         assert one.orphans() == [ours]
-        await one.end()
+        await end(one)
         assert not exists(ours)
         assert runs(theirs)
         # Its environment does not tell, and either family may have left it.
         assert runs(nobodys)
-        await other.end()
+        await end(other)
         assert not exists(theirs)
         assert runs(nobodys)
         kill_and_reap(nobodys)
@@ -108,7 +113,7 @@ async def test_the_last_family_ends_whom_nobody_can_claim() -> None:
             pid = await orphan(first, EMPTY)
             assert first.orphans() == last.orphans() == []
         assert last.orphans() == [pid]
-        await last.end()
+        await end(last)
         assert not exists(pid)
 
 
@@ -124,7 +129,7 @@ async def test_other_children_are_left_alone() -> None:
             worker = await trio.lowlevel.open_process(sleep, start_new_session=True)
             family.found(worker.pid)
             assert family.orphans() == []
-            await family.end()
+            await end(family)
             for process in elder, near, guard, worker:
                 assert runs(process.pid)
                 process.kill()
@@ -158,7 +163,7 @@ async def test_orphans_that_end_are_reaped_while_the_worker_lives() -> None:
                     await trio.lowlevel.checkpoint()
             assert runs(stays)
             assert await bystander.wait() == 0
-            await family.end()
+            await end(family)
             nursery.cancel_scope.cancel()
     assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
 
@@ -172,7 +177,7 @@ async def test_end_gives_up_only_at_the_callers_deadline() -> None:
             await family.end()
         assert scope.cancelled_caught
         await died(pid)
-        await family.end()
+        await end(family)
         assert not exists(pid)
 
 
@@ -183,7 +188,7 @@ async def test_who_is_being_started_is_no_orphan(dies: bool) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(reap_orphans)
             async with family.starting:
-                nursery.start_soon(family.end)
+                nursery.start_soon(end, family)
                 process = await trio.lowlevel.open_process(
                     ["false" if dies else "sleep", "1000"], start_new_session=True, env={}
                 )
@@ -193,12 +198,30 @@ async def test_who_is_being_started_is_no_orphan(dies: bool) -> None:
                 assert exists(process.pid)
                 assert runs(process.pid) is not dies
                 family.exclude(process.pid)
-            await family.end()
+            await end(family)
             if not dies:
                 assert runs(process.pid)
                 process.kill()
             assert await process.wait() == (1 if dies else -signal.SIGKILL)
             nursery.cancel_scope.cancel()
+
+
+async def test_what_an_older_family_has_left_is_not_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor nobody's: it is ended as soon as it can be."""
+    with trio.fail_after(PATIENCE):
+        with monkeypatch.context() as patch:
+            with open_family() as older:
+                pid = await orphan(older)
+                patch.setattr(os, "kill", lambda *_: None)  # As if the kernel took its time.
+            with open_family() as family:
+                assert family.orphans() == []
+                assert older.orphans() == [pid]
+        with open_family() as family:
+            await died(pid)
+            assert family.orphans() == []
+        assert not exists(pid)
 
 
 async def test_who_gets_the_number_of_a_forgotten_child_is_an_orphan() -> None:
@@ -208,4 +231,4 @@ async def test_who_gets_the_number_of_a_forgotten_child_is_an_orphan() -> None:
         assert family.orphans() == []
         family.forget(pid)
         assert family.orphans() == [pid]
-        await family.end()
+        await end(family)
