@@ -90,7 +90,6 @@ class CapturePipe:
         """
         line = b""
         while chunk := await self.read():
-            self._keep(chunk)
             *lines, line = (line + chunk).split(b"\n")
             if len(line) >= _CHUNK:
                 lines.append(line)
@@ -101,11 +100,21 @@ class CapturePipe:
             on_line(line.decode("utf-8", "replace"))
 
     async def read(self) -> bytes:
-        """Wait for what the worker writes, and take it; at most 64 kB, empty at the end-of-file."""
+        """Wait for what the worker writes, and take it; at most 64 kB, empty at the end-of-file.
+
+        Its end is kept for `last_words`, until `forget`.
+        """
         while True:
             await trio.lowlevel.wait_readable(self._read_end)
             with suppress(BlockingIOError):
-                return os.read(self._read_end, _CHUNK)
+                chunk = os.read(self._read_end, _CHUNK)
+                break
+        self._keep(chunk)
+        return chunk
+
+    def forget(self) -> None:
+        """What was read until now will not be among the last words: the worker goes on."""
+        self._tail = b""
 
     def is_nearly_full(self) -> bool:
         """Whether so much waits to be read that a writer may be stuck.
@@ -118,7 +127,7 @@ class CapturePipe:
         return int.from_bytes(waiting, sys.byteorder) >= capacity // 4
 
     def last_words(self) -> str:
-        """The last 64 kB of what nobody, or `drain`, has read. Only when the worker is dead.
+        """The last 64 kB of what the worker has not read itself. Only when it is dead.
 
         Never blocks: a descendant of the worker may live on and keep the pipe open.
         """

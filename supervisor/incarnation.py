@@ -244,8 +244,9 @@ class Incarnation:
     async def _watch_process(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._relief.watch)
-            await self._link.ended()
-            nursery.cancel_scope.cancel()
+            await self._link.died()
+            nursery.cancel_scope.cancel()  # What waits in the pipe now are its last words.
+        await self._link.ended()
         self._give_up(Cause.EXITED)
         for slot in self._slots.values():
             slot.worker_ended()

@@ -29,7 +29,7 @@ class WorkerEnd:
     Attributes:
         exit_code: set when it exited.
         signal: the number of the signal that ended it. If neither is set, it could not be killed.
-        last_words: what it wrote to fd 2 last and nobody has read, at most 64 kB.
+        last_words: what it wrote to fd 2 last and has not read itself, at most 64 kB.
         forced: the link had sent it SIGTERM or SIGKILL before.
     """
 
@@ -96,7 +96,18 @@ class WorkerLink(Protocol):
         ...
 
     async def read_output(self) -> bytes:
-        """Wait for output of the worker and take it from it; empty at its end."""
+        """Wait for output of the worker and take it from it; empty at its end.
+
+        It may be among the worker's last words, until `forget_output`.
+        """
+        ...
+
+    def forget_output(self) -> None:
+        """The worker reads by itself again: what was taken from it are not its last words."""
+        ...
+
+    async def died(self) -> None:
+        """Wait until the worker itself runs no more; what it has started may."""
         ...
 
     async def ended(self) -> WorkerEnd:

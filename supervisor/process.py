@@ -169,6 +169,14 @@ class SpawnedWorker:
         """See `WorkerLink`."""
         return await self._capture.read()
 
+    def forget_output(self) -> None:
+        """See `WorkerLink`."""
+        self._capture.forget()
+
+    async def died(self) -> None:
+        """See `WorkerLink`."""
+        await self._dead.wait()
+
     async def ended(self) -> WorkerEnd:
         """See `WorkerLink`."""
         await self._gone.wait()

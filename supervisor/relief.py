@@ -2,10 +2,15 @@
 
 Our worker reads the pipe that is its fd 1 and 2 on a thread. Native code that writes more than the
 pipe holds, and keeps the interpreter's lock meanwhile, waits for that thread, which waits for it.
+
+What is read here reaches the logs by a shorter way than what the worker reads: it may overtake
+output that the worker has read before and not sent yet, or that still lies in a slot's socket. A
+character of which the worker has read one half comes as two replacement characters.
 """
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -50,7 +55,11 @@ class Relief:
         self._answer_to: trio.MemorySendChannel[None] | None = None
 
     async def watch(self) -> None:
-        """Read whenever the worker cannot, until cancelled."""
+        """Read whenever the worker cannot, until cancelled.
+
+        A worker that was told to shut down gets no more pings, so that it counts as one that
+        cannot read: better that its output comes in disorder than that it is stuck and killed.
+        """
         while True:
             await trio.sleep(_LOOK_EVERY)
             if self._link.output_waits():
@@ -71,17 +80,27 @@ class Relief:
         self._answer_to, answer = trio.open_memory_channel[None](0)
         self._ask(Healthcheck(f"{_PING}{self._count}"))
         with answer:
-            with trio.move_on_after(_ANSWER_WITHIN):
+            with trio.move_on_after(_ANSWER_WITHIN) as patience:
                 await _closed(answer)
-                return
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read)
-                await _closed(answer)
-                nursery.cancel_scope.cancel()
+            if patience.cancelled_caught:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._read)
+                    await _closed(answer)
+                    nursery.cancel_scope.cancel()
+                self._link.forget_output()
 
     async def _read(self) -> None:
-        while data := await self._link.read_output():
-            self._on_output(data.decode("utf-8", "replace"))
+        # One for the whole round: a read may end within a character.
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        try:
+            while data := await self._link.read_output():
+                self._tell(decoder.decode(data))
+        finally:
+            self._tell(decoder.decode(b"", final=True))
+
+    def _tell(self, text: str) -> None:
+        if text:
+            self._on_output(text)
 
 
 async def _closed(channel: trio.MemoryReceiveChannel[None]) -> None:

@@ -64,7 +64,19 @@ async def test_native_output_that_no_thread_of_the_worker_can_read_is_read() -> 
         with within(20):
             answer = await server.predict(how="flood")
             assert answer["status"] == "succeeded"
-            assert answer["logs"] == "x" * 5_000_000 + "and out\n"
+            # Not compared in one go: the difference of megabytes would take minutes to print.
+            logs = answer["logs"]
+            assert logs.count("\ufffd") == 0
+            assert logs == "x" + "é" * 2_000_000 + "x" * 2_000_000 + "and out\n"
+
+
+async def test_the_reason_of_an_abort_after_a_flood_is_in_the_error() -> None:
+    async with serving("ending.py:Predictor", *QUICKLY) as server:
+        with within(20):
+            answer = await server.predict(how="flood_and_abort")
+        assert answer["status"] == "failed"
+        assert "SIGABRT" in answer["error"]
+        assert "CUDA error: out of luck" in answer["error"]
 
 
 async def test_an_exit_of_its_own_is_told_with_its_code() -> None:

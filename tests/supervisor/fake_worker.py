@@ -142,6 +142,8 @@ class FakeWorker:
         """The grace of each call of `end`."""
         self.unread, self._output = trio.open_memory_channel[bytes](10)
         """Takes output that the worker does not read, and so much that it may be stuck."""
+        self.forgotten = 0
+        """How often the supervisor said that the worker reads by itself again."""
         self.opened = 0
         self.closed = 0
         self._foreign = foreign
@@ -169,6 +171,12 @@ class FakeWorker:
 
     async def read_output(self) -> bytes:
         return await self._output.receive()
+
+    def forget_output(self) -> None:
+        self.forgotten += 1
+
+    async def died(self) -> None:
+        await self._gone.wait()
 
     async def ended(self) -> WorkerEnd:
         await self._gone.wait()

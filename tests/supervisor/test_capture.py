@@ -87,6 +87,17 @@ async def test_drain_gives_a_line_without_end_in_pieces() -> None:
         assert capture.last_words() == "y" * LAST_WORDS_MAX
 
 
+async def test_what_was_read_is_kept_until_forgotten() -> None:
+    with CapturePipe() as capture, trio.fail_after(PATIENCE):
+        os.write(capture.write_end, b"early")
+        assert await capture.read() == b"early"
+        capture.forget()
+        os.write(capture.write_end, b"the reason, ")
+        assert await capture.read() == b"the reason, "
+        os.write(capture.write_end, b"and the rest")
+        assert capture.last_words() == "the reason, and the rest"
+
+
 async def test_what_a_cancelled_drain_has_not_read_is_not_lost() -> None:
     lines: list[str] = []
     with CapturePipe() as capture, trio.fail_after(PATIENCE):

@@ -798,6 +798,25 @@ async def test_output_that_a_worker_cannot_read_is_read_until_it_answers(
         await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
         await worker.done("p1")
         assert (await ending(job)).logs == "one two"
+    assert worker.forgotten == 2
+
+
+async def test_characters_cut_by_a_read_are_put_together(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        job = life.submit("p1")
+        await worker.slots[0].receive()
+        for piece in b"caf\xc3", b"\xa9 \xe2\x82", b"\xac \xc3":
+            worker.unread.send_nowait(piece)
+        ping = await worker.channel.receive()
+        await trio.sleep(2)
+        assert job.view().logs == "café € "
+        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        await worker.done("p1")
+        assert (await ending(job)).logs == "café € �"
 
 
 async def test_a_worker_that_answers_reads_its_output_itself(

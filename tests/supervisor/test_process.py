@@ -38,7 +38,7 @@ from tests.supervisor.process_table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
 PATIENT = Times(term_grace=LONG, kill_wait=LONG)
@@ -576,6 +576,31 @@ async def test_last_words_do_not_wait_for_who_keeps_the_pipe_open() -> None:
             await died(child)
     assert end.exit_code == 6
     assert len(end.last_words) <= 64 * 1024
+
+
+async def test_a_death_is_known_before_the_burial() -> None:
+    """Whoever reads the pipe for the worker must stop: what is in it now are its last words."""
+    code = """
+        import os, subprocess, sys
+        child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+        print(child.pid, flush=True)
+        os.write(2, b"the reason")
+        os._exit(6)
+    """
+    with trio.fail_after(PATIENCE), capture_logs():
+        async with open_worker(foreign(code)) as link, trio.open_nursery() as nursery:
+            await read_pids(link.control)
+            order = []
+
+            async def note(name: str, event: Callable[[], Awaitable[object]]) -> None:
+                await event()
+                order.append(name)
+
+            nursery.start_soon(note, "ended", link.ended)
+            nursery.start_soon(note, "died", link.died)
+            end = await link.ended()
+    assert order == ["died", "ended"]
+    assert end.last_words == "the reason"
 
 
 # --- slots -----------------------------------------------------------------------------------

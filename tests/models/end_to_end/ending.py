@@ -42,9 +42,21 @@ class Predictor:
         self.wait_uninterruptible(seconds)
 
     def flood(self, seconds: float) -> None:
-        """More from C code that holds the GIL than any pipe takes, and then something of ours."""
-        ctypes.PyDLL(None).write(1, b"x" * 5_000_000, 5_000_000)
+        """More from C code that holds the GIL than any pipe takes, and then something of ours.
+
+        The end is plain: the worker takes over somewhere in it.
+        """
+        text = ("x" + "é" * 2_000_000 + "x" * 2_000_000).encode()
+        ctypes.PyDLL(None).write(1, text, len(text))
         print("and out", flush=True)
+
+    def flood_and_abort(self, seconds: float) -> None:
+        """As C libraries end a process: much noise, a reason, all without the GIL's release."""
+        libc = ctypes.PyDLL(None)
+        libc.write(1, b"x" * 5_000_000, 5_000_000)
+        reason = b"\nCUDA error: out of luck\n"
+        libc.write(2, reason, len(reason))
+        libc.abort()
 
     def exit(self, seconds: float) -> None:
         os._exit(3)
