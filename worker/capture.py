@@ -14,7 +14,6 @@ import sys
 import termios
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -103,8 +102,11 @@ class Capture:
             return
         size = self._waiting()
         if size:
-            with suppress(BlockingIOError):
-                self._router.write_captured(os.read(self._descriptor, size))
+            try:
+                data = os.read(self._descriptor, size)
+            except BlockingIOError:
+                return  # the supervisor has read it
+            self._router.write_captured(data)
 
     def _waiting(self) -> int:
         """How many bytes can be read."""

@@ -10,6 +10,7 @@ import pytest
 from protocol.limits import LOG_MAX, LOG_TRUNCATED_NOTICE
 from protocol.messages import Done, LogLine, LogSource
 from tests.worker.driver import worker
+from worker.capture import Capture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,3 +200,18 @@ def test_setup_logs_come_before_ready(tmp_path: Path) -> None:
         driver.wait_ready()
         assert sorted(driver.setup_log.replace("\n", "")) == list("12345")
         assert driver.predict().logs == ""
+
+
+def test_a_sink_that_would_block_is_not_taken_for_an_empty_pipe() -> None:
+    class Blocked:
+        def write_captured(self, data: bytes) -> None:
+            raise BlockingIOError("the socket of the slot")
+
+    read_end, write_end = os.pipe()
+    try:
+        os.write(write_end, b"text")
+        with pytest.raises(BlockingIOError, match="the socket of the slot"):
+            Capture(read_end, Blocked()).drain()
+    finally:
+        os.close(read_end)
+        os.close(write_end)
