@@ -40,6 +40,25 @@ def test_a_value_of_another_type_is_refused(sent: dict[str, Any]) -> None:
         options_from(sent, {})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("event_loop", "gevent", "'gevent' is none of asyncio, uvloop, trio"),
+        ("concurrency", "AUTO", "'AUTO' is none of auto, threads"),
+        ("download_max", -1, "-1 is negative or not finite"),
+        ("cancel_grace", float("inf"), "inf is negative or not finite"),
+        ("cancel_grace", 10**400, "10+ is negative or not finite"),
+        ("download_timeout", float("nan"), "nan is negative or not finite"),
+        ("block_warning", -0.5, "-0.5 is negative or not finite"),
+        ("download_max", True, "True is not of type int"),
+        ("cancel_grace", False, "False is not of type float"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(name: str, value: object, complaint: str) -> None:
+    with pytest.raises(BadOption, match=rf"^init\.options\.{name}: {complaint}$"):
+        options_from({name: value}, {})
+
+
 def test_the_environment_under_a_foreign_parent() -> None:
     environ = {
         "COGLET_CANCEL_GRACE": "500ms",
