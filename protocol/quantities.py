@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["number_and_unit", "seconds", "size", "switch"]
 
@@ -27,13 +30,20 @@ _SIZE_UNITS: Final = {
 _NUMBER_AND_UNIT: Final = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", re.ASCII)
 
 
-def number_and_unit(text: str, units: dict[str, float]) -> float | None:
-    """The value of "1.5 MiB" by the table `units`; None when it is not of that form."""
+def number_and_unit(text: str, units: Mapping[str, float]) -> float | None:
+    """The value of "1.5 MiB" by the table `units`; None when it is not of that form.
+
+    It is exact, an integer, where the number and the unit are whole.
+    """
     match = _NUMBER_AND_UNIT.fullmatch(text)
     if match is None or match[2].lower() not in units:
         return None
-    value = float(match[1]) * units[match[2].lower()]
-    return value if math.isfinite(value) else None
+    try:
+        number = int(match[1]) if match[1].isdigit() else float(match[1])
+        value = number * units[match[2].lower()]
+        return value if math.isfinite(value) else None
+    except (OverflowError, ValueError):  # larger than any float, more digits than `int` takes
+        return None
 
 
 def seconds(text: str) -> float:
@@ -46,8 +56,8 @@ def seconds(text: str) -> float:
 
 def size(text: str) -> int:
     """A size in bytes: `1024`, `64KiB`, `1GiB`."""
-    value = number_and_unit(text, dict(_SIZE_UNITS))
-    if value is None or not value.is_integer():
+    value = number_and_unit(text, _SIZE_UNITS)
+    if value is None or value != int(value):
         raise ValueError(f"{text!r} is not a size (bytes, or a number with KiB, MiB, GiB)")
     return int(value)
 

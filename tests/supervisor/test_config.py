@@ -201,6 +201,25 @@ def test_sizes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("9007199254740993", 2**53 + 1),
+        ("9007199254740993 KiB", (2**53 + 1) * 2**10),
+        ("0.5KiB", 512),
+        ("1.", 1),
+    ],
+)
+def test_whole_sizes_are_exact(text: str, size: int) -> None:
+    assert SIZE.parse(text) == size
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 5000, "0.3", "-1", "1e3"])
+def test_what_is_no_size_is_told_as_it_was_written(text: str) -> None:
+    with pytest.raises(ValueError, match=f"^'{text}' is not a size"):
+        SIZE.parse(text)
+
+
+@pytest.mark.parametrize(
     ("text", "seconds"), [("2", 2.0), (".5", 0.5), ("1h", 3600.0), ("250 ms", 0.25), ("3m", 180.0)]
 )
 def test_times(text: str, seconds: float) -> None:
