@@ -41,7 +41,7 @@ async def apply_result(
         case LogLine():
             log_line(message, prediction, telemetry)
         case Metric():
-            ignored = prediction.add_metric(message, size)
+            ignored = prediction.add_metric(message)
             if ignored is not None:
                 telemetry.metric_ignored(prediction.id, message.name, ignored)
         case OutputChunk():

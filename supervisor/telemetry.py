@@ -101,7 +101,7 @@ class Telemetry:
         )
 
     def metric_ignored(self, prediction_id: str, name: str, reason: str) -> None:
-        """A metric was not kept."""
+        """A metric was not kept; others of the prediction, ignored for the same, are not told."""
         self._prediction.warning(
             "Metric ignored", prediction_id=prediction_id, name=name[:200], reason=reason
         )

@@ -56,6 +56,7 @@ class Prediction:
     _started: float = field(default=0.0, init=False)
     _logs: BoundedText = field(init=False)
     _metrics: Metrics = field(init=False)
+    _metrics_ignored: set[str] = field(factory=set, init=False)
     _items: list[Any] = field(factory=list, init=False)
     _output_size: int = field(default=0, init=False)
     _result: Any = field(default=None, init=False)
@@ -90,9 +91,13 @@ class Prediction:
         """The model wrote something."""
         self._logs.append(data)
 
-    def add_metric(self, metric: Metric, size: int) -> str | None:
-        """The model recorded a metric, in `size` bytes of JSON. Not None: why it was ignored."""
-        return self._metrics.apply(metric, size)
+    def add_metric(self, metric: Metric) -> str | None:
+        """The model recorded a metric. Not None: it was ignored, for a reason not told before."""
+        reason = self._metrics.apply(metric)
+        if reason is None or reason in self._metrics_ignored:
+            return None
+        self._metrics_ignored.add(reason)
+        return reason
 
     def add_output(self, item: Any, size: int) -> bool:
         """The model put out an item of `size` bytes of JSON. False: the prediction is doomed."""

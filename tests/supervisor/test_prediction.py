@@ -103,7 +103,7 @@ def test_predict_time_runs_from_the_frame_to_the_terminal_message_and_beats_the_
 ):
     subject = prediction()
     subject.start(100.0)
-    subject.add_metric(Metric("predict_time", 7, MetricMode.REPLACE), 10)
+    subject.add_metric(Metric("predict_time", 7, MetricMode.REPLACE))
     assert subject.view().metrics == {"predict_time": 7}
     subject.succeed(102.5, as_list=False)
     assert subject.view().metrics == {"predict_time": 2.5}
@@ -178,7 +178,7 @@ def test_only_a_success_has_an_output_but_logs_and_metrics_stay(terminal: str) -
     subject.start(0.0)
     subject.add_output("a", 3)
     subject.add_log("half way\n")
-    subject.add_metric(Metric("tokens", 3, MetricMode.REPLACE), 10)
+    subject.add_metric(Metric("tokens", 3, MetricMode.REPLACE))
     do(subject, terminal, 1.0)
     view = subject.view()
     assert view.output is None
@@ -226,9 +226,18 @@ def test_logs_are_one_text_in_order_of_arrival_and_bounded() -> None:
     assert len(subject.view().logs) < 100
 
 
+def test_why_metrics_are_ignored_is_told_once() -> None:
+    subject = prediction()
+    subject.start(0.0)
+    reasons = [subject.add_metric(Metric(name, 1, MetricMode.REPLACE)) for name in ("", "a.") * 50]
+    assert [reason for reason in reasons if reason] == ["its name, or a part of it, is empty"]
+    deep = Metric("a" + ".a" * 20, 1, MetricMode.REPLACE)
+    assert "parts" in (subject.add_metric(deep) or "")
+
+
 def test_a_metric_without_a_name_is_refused() -> None:
     subject = prediction()
     subject.start(0.0)
-    assert subject.add_metric(Metric("", 1, MetricMode.REPLACE), 10) is not None
-    assert subject.add_metric(Metric("n", 1, MetricMode.REPLACE), 10) is None
+    assert subject.add_metric(Metric("", 1, MetricMode.REPLACE)) is not None
+    assert subject.add_metric(Metric("n", 1, MetricMode.REPLACE)) is None
     assert subject.view().metrics == {"n": 1}
