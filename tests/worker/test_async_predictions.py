@@ -88,6 +88,67 @@ class Predictor:
         assert result.end.is_stream
 
 
+ITEMS = """
+class Predictor:
+    async def predict(self, kind: str, go: str):
+        def items():
+            for number in range(100):
+                yield number
+            open(go).read()
+            yield "last"
+        async def async_items():
+            for item in items():
+                yield item
+        return items() if kind == "sync" else async_items()
+"""
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_no_item_waits_for_the_next_one(tmp_path: Path, loop_worker: LoopWorker, kind: str) -> None:
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    with loop_worker(ITEMS) as driver:
+        driver.wait_ready()
+        driver.start(kind=kind, go=str(fifo))
+        for number in range(100):
+            assert driver.slots[0].next() == OutputChunk(number, number)
+        fifo.write_text("go")
+        assert driver.result().outputs == ["last"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return itertools.count()",
+        "return items()",
+        "return [big for _ in range(200_000)]",
+    ],
+)
+def test_items_that_wait_for_nothing_leave_room_for_others(
+    loop_worker: LoopWorker, body: str
+) -> None:
+    model = f"""
+import itertools
+big = "x" * 1000
+async def items():
+    for number in itertools.count():
+        yield number
+class Predictor:
+    async def predict(self, endless: bool = False):
+        if endless:
+            print("begun")
+            {body}
+        return "neighbour"
+"""
+    with loop_worker(model, slots=2) as driver:
+        driver.wait_ready()
+        driver.start(endless=True)
+        driver.wait_for_log("begun")
+        assert driver.predict("p2", slot=1).outputs == ["neighbour"]
+        driver.cancel()
+        assert driver.result().end == Cancelled("p1")
+
+
 @pytest.mark.parametrize(
     ("body", "outputs", "is_stream"),
     [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import threading
+import time
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.cancellation import enters_model
 from worker.error_text import Stage
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterator
     from concurrent.futures import ThreadPoolExecutor
 
-    from protocol.messages import FileOutput, Predict
+    from protocol.messages import Predict
     from worker.answer import Answer, Outcome
     from worker.engines.event_loop import EventLoop
     from worker.engines.interface import Workplace
 
 __all__ = ["ModelCall"]
+
+_TURN_EVERY: Final = 0.001
+"""Seconds until a generator that awaits nothing has to let the others run."""
 
 
 class ModelCall:
@@ -88,8 +92,10 @@ class ModelCall:
         if items is not None:
             ready = isinstance(result, list | tuple)
             await self._send_items(items, answer, ready=ready)
+        elif is_file(result):
+            await self._hold_file(result, answer)
         elif result is not None:
-            await self._hold(result, answer)
+            answer.hold(result)
 
     @enters_model
     async def _send_async_items(
@@ -98,10 +104,16 @@ class ModelCall:
         answer.is_stream = True
         iterator = aiter(items)
         try:
+            turned = time.monotonic()
             async for item in iterator:
-                await self._hold(item, answer)
+                if is_file(item):
+                    await self._hold_file(item, answer)
+                else:
+                    answer.hold(item)
                 answer.send_held()
-                await self._loop.turn()  # a generator that awaits nothing must not hold the loop
+                if time.monotonic() - turned > _TURN_EVERY:
+                    await self._loop.turn()
+                    turned = time.monotonic()
                 if told_to_stop():
                     return  # it has swallowed the exception
         finally:
@@ -114,24 +126,24 @@ class ModelCall:
         answer.is_stream = True
         answer.stage = Stage.ITERATION
         try:
+            turned = time.monotonic()
             for item in items:
-                await self._hold(item, answer)
-                if not ready:
+                if is_file(item):
+                    await self._hold_file(item, answer)
+                else:
+                    answer.hold(item)
+                must_turn = time.monotonic() - turned > _TURN_EVERY
+                if must_turn or not ready:
                     answer.send_held()
+                if must_turn:
                     await self._loop.turn()
+                    turned = time.monotonic()
         finally:
             close = getattr(items, "close", None)
             if close is not None:
                 close()
 
-    @enters_model
-    async def _hold(self, item: Any, answer: Answer) -> None:
-        if is_file(item):
-            answer.hold_message(await self._copied(item, answer))
-        else:
-            answer.hold(item)
-
-    async def _copied(self, item: Any, answer: Answer) -> FileOutput:
+    async def _hold_file(self, item: Any, answer: Answer) -> None:
         """Have a file copied in a thread. A cancel waits until nothing is left of it."""
         stopped = threading.Event()
 
@@ -141,8 +153,9 @@ class ModelCall:
 
         copying = self._threads.submit(copy_context().run, answer.file_message, item, go_on)
         try:
-            return await self._loop.wait(copying)
+            message = await self._loop.wait(copying)
         except BaseException:
             stopped.set()
             await self._loop.wait_out(copying)
             raise
+        answer.hold_message(message)
