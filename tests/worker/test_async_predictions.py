@@ -19,6 +19,7 @@ from protocol.messages import (
     Metric,
     MetricMode,
     OutputChunk,
+    Shutdown,
     SlotFailed,
 )
 
@@ -147,6 +148,37 @@ class Predictor:
         assert driver.predict("p2", slot=1).outputs == ["neighbour"]
         driver.cancel()
         assert driver.result().end == Cancelled("p1")
+
+
+def test_what_arrives_together_with_a_stop_is_not_begun(
+    tmp_path: Path, loop_worker: LoopWorker
+) -> None:
+    model = """
+class Predictor:
+    async def predict(self, go: str = ""):
+        print("begun")
+        open(go).read()
+        await sleep(0)
+        return "done"
+"""
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    with loop_worker(model, slots=6) as driver:
+        driver.wait_ready()
+        driver.start("p0", go=str(fifo))
+        driver.wait_for_log("begun")
+        for slot in range(1, 6):
+            driver.start(f"p{slot}", slot, go=os.devnull)
+        driver.send(Shutdown())
+        driver.healthcheck("ping_1")  # the control thread has read it; the loop is still blocked
+        fifo.write_text("go")
+        assert driver.result().outputs == ["done"]
+        for slot in range(1, 6):
+            # Nothing, or all of it: it had begun before.
+            assert [type(each) for each in driver.slots[slot].rest()] in (
+                [],
+                [LogLine, OutputChunk, Done],
+            )
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,11 @@ class TrioLoop:
         self, scope: trio.CancelScope, connection: socket.socket, read: Callable[[], object]
     ) -> None:
         with scope:
+            await self.trio.lowlevel.wait_readable(connection)
+            # Both may come in the same turn, and then this one is not cancelled any more.
             while not scope.cancel_called:
-                await self.trio.lowlevel.wait_readable(connection)
                 read()
+                await self.trio.lowlevel.wait_readable(connection)
 
     def start(self, work: Coroutine[Any, Any, None]) -> Task:
         """See `EventLoop`."""
