@@ -181,6 +181,7 @@ class Worker:
             predictor = self._load(init, options)
             engine = self._engine_for(predictor, init, options)
             self._run(engine, partial(self._ready, engine, predictor, init))
+            self._tear_down(engine)
         except _SetupFailed:
             if self._interrupter.finish():
                 return  # it was told to stop
@@ -256,6 +257,17 @@ class Worker:
                 raise  # it was set up
             self._log_traceback(error)
             raise _SetupFailed(error_text.setup_failed(error)) from error
+
+    def _tear_down(self, engine: Engine) -> None:
+        """Whatever has ended the serving: the model has been set up, so it may clean up."""
+        try:
+            engine.tear_down()
+        # A boundary: whatever the model raises, `SystemExit` too, the worker ends all the same.
+        except BaseException as error:
+            self._log_traceback(error)
+            self.control.log(
+                "error", f"the model's teardown() failed: {error_text.describe(error)}"
+            )
 
     def _stop(self, grace: float | None) -> None:
         with self._lock:

@@ -11,13 +11,14 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.cancellation import SlotCancels, call_model, calling_frame, may_interrupt
 from worker.sdk import CancelationException
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 __all__ = ["INTERRUPT", "Interrupter", "SignalInterrupter"]
@@ -44,6 +45,7 @@ class Interrupter(ABC):
         self._run = 0
         self._raised_at = float("-inf")
         self._armed = False
+        self._cancel: Callable[[], None] | None = None
 
     def reading(self, *, request: bool = True) -> None:
         """A request has begun to arrive; or what came was none."""
@@ -69,6 +71,17 @@ class Interrupter(ABC):
             return call_model(function, args, kwargs)
         finally:
             self._armed = False
+
+    @contextmanager
+    def cancelling_by(self, cancel: Callable[[], None]) -> Iterator[None]:
+        """In this block `cancel` is called in the place of an exception; again and again."""
+        with self._lock:
+            self._cancel = cancel
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._cancel = None
 
     def finish(self) -> bool:
         """It has ended; from here on nothing interrupts it. True: it was told to stop."""
@@ -103,7 +116,7 @@ class Interrupter(ABC):
         with self._lock:
             if run != self._run:
                 return False
-            self._interrupt()
+            (self._cancel or self._interrupt)()
             return True
 
     @abstractmethod

@@ -50,6 +50,8 @@ class Predictor:
     """The model's set-up, its weights already applied. May answer an awaitable."""
     healthcheck: Callable[[], Any] | None
     """The model's own healthcheck. May answer an awaitable."""
+    teardown: Callable[[], Any] | None
+    """What the model wants to be called at the end. May answer an awaitable."""
 
 
 def load_predictor(ref: str, *, is_train: bool) -> Predictor:
@@ -149,6 +151,7 @@ def _make_predictor(target: Any, name: str, *, is_train: bool) -> Predictor:
         trains=trains,
         setup=None if is_function else _setup_of(instance),
         healthcheck=None if is_function else _method(instance, "healthcheck"),
+        teardown=None if is_function else _method(instance, "teardown"),
     )
 
 

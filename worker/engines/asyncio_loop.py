@@ -83,6 +83,7 @@ class AsyncioEngine(AsyncEngine):
             LoopMissing: it is to be uvloop's, and that is not installed.
         """
         self._setup = place.predictor.setup
+        self._teardown = place.predictor.teardown
         self._interrupter = place.interrupter
         self._asyncio_loop = _new_loop(place.options.event_loop)
         asyncio.set_event_loop(self._asyncio_loop)
@@ -93,7 +94,8 @@ class AsyncioEngine(AsyncEngine):
 
     def run(self, ready: Callable[[], bool]) -> None:
         """See `Engine`."""
-        self._set_up()
+        if self._setup is not None:
+            self._run_model(self._setup)
         if ready():
             self._serve()
 
@@ -105,12 +107,21 @@ class AsyncioEngine(AsyncEngine):
             raise error
         return answer
 
-    def _set_up(self) -> None:
-        if self._setup is not None:
-            answer = self._interrupter.call(self._setup)
-            if inspect.isawaitable(answer):
-                waiting = asyncio.ensure_future(answer, loop=self._asyncio_loop)
-                self._interrupter.call(self._asyncio_loop.run_until_complete, waiting)
+    def tear_down(self) -> None:
+        """See `Engine`."""
+        try:
+            if self._teardown is not None:
+                self._run_model(self._teardown)
+        finally:
+            self._turn(self._end_leftovers)
+            self._asyncio_loop.close()
+
+    def _run_model(self, function: Callable[[], Any]) -> None:
+        """Run set-up or teardown to its end, an async one on the loop of the predictions."""
+        answer = self._interrupter.call(function)
+        if inspect.isawaitable(answer):
+            waiting = asyncio.ensure_future(answer, loop=self._asyncio_loop)
+            self._interrupter.call(self._asyncio_loop.run_until_complete, waiting)
 
     def _serve(self) -> None:
         self._serving = True
@@ -118,8 +129,6 @@ class AsyncioEngine(AsyncEngine):
         while self._serving:
             self._turn(self._asyncio_loop.run_forever)
         self._close_seats()
-        self._turn(self._end_leftovers)
-        self._asyncio_loop.close()
 
     def _over(self) -> None:
         if self._serving:

@@ -40,7 +40,7 @@ class Workplace:
 
 
 class Engine(Protocol):
-    """Runs set-up and predictions. `run` is called on the main thread, once."""
+    """Runs set-up and predictions, then teardown: two calls on the main thread, in turn."""
 
     def run(self, ready: Callable[[], bool]) -> None:
         """Run the model's set-up, call `ready`, and run predictions.
@@ -49,6 +49,16 @@ class Engine(Protocol):
 
         Raises:
             BaseException: what the model's set-up raises; `ready` was not called then.
+        """
+
+    def tear_down(self) -> None:
+        """Run the model's teardown, if it has one, and let go of all that is left.
+
+        After `run`, if the model was set up. It takes the time that the model takes: whoever ends
+        the worker counts.
+
+        Raises:
+            BaseException: what the model raises.
         """
 
     def cancel(self, slot: str, prediction: str | None) -> None:

@@ -17,9 +17,10 @@ class MainThreadEngine(SyncEngine):
     """Runs a sync predictor in the only slot. Signals, CUDA and many libraries want this thread."""
 
     def __init__(self, place: Workplace) -> None:
+        super().__init__(place)
         (slot,) = place.slots
-        self._seat = SyncSeat(slot, place, place.interrupter)
-        super().__init__(place, [self._seat])
+        self._seat = SyncSeat(slot, place, place.interrupter, self._loop)
+        self._seats = {slot.id: self._seat}
 
     def serve(self) -> None:
         """Run predictions, one after another."""

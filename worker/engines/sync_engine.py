@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from contextlib import ExitStack
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
+
+from worker.engines.own_loop import OwnLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,13 +23,15 @@ __all__ = ["SyncEngine"]
 class SyncEngine:
     """Sets a sync predictor up and takes requests for its seats; a subclass serves them."""
 
-    def __init__(self, place: Workplace, seats: list[SyncSeat]) -> None:
-        """`seats` are those of the slots, in their order."""
+    _seats: dict[str, SyncSeat]
+    """By the ids of the slots. A subclass makes them."""
+
+    def __init__(self, place: Workplace) -> None:
         self._predictor = place.predictor
         self._interrupter = place.interrupter
-        self._seats = seats
-        self._by_slot = {slot.id: seat for slot, seat in zip(place.slots, seats, strict=True)}
-        self._setup_loop: asyncio.AbstractEventLoop | None = None
+        self._loop = OwnLoop(place.interrupter, place.options.cancel_grace)
+        self._loops = [self._loop]
+        """Those of other threads come after that of the main one."""
         self._context = copy_context()
         """What set-up leaves behind in context variables."""
 
@@ -42,18 +47,24 @@ class SyncEngine:
 
     def set_up(self) -> None:
         """Run the model's set-up to its end; an async one on a loop that then stands still."""
-        if self._predictor.setup is None:
-            return
-        answer = self._context.run(self._interrupter.call, self._predictor.setup)
-        if inspect.isawaitable(answer):
-            # Not closed: what set-up has opened on it may still be in use.
-            loop = self._setup_loop = asyncio.new_event_loop()
-            waiting = asyncio.ensure_future(answer, loop=loop)
-            self._interrupter.call(loop.run_until_complete, waiting)
+        if self._predictor.setup is not None:
+            answer = self._context.run(self._interrupter.call, self._predictor.setup)
+            if inspect.isawaitable(answer):
+                self._loop.run_interruptibly(answer, self._context)
+
+    def tear_down(self) -> None:
+        """Run the model's teardown, and end what is left of loops; on the main thread."""
+        with ExitStack() as closing:
+            for loop in self._loops:
+                closing.callback(loop.close)
+            if self._predictor.teardown is not None:
+                answer = self._context.run(self._interrupter.call, self._predictor.teardown)
+                if inspect.isawaitable(answer):
+                    self._loop.run_interruptibly(answer, self._context)
 
     def cancel(self, slot: str, prediction: str | None) -> None:
         """Interrupt the thread of a slot, if it runs what is meant."""
-        seat = self._by_slot.get(slot)
+        seat = self._seats.get(slot)
         if seat is not None:
             seat.cancel(prediction)
 
@@ -63,7 +74,7 @@ class SyncEngine:
             timer = threading.Timer(grace, self._interrupt_all)
             timer.daemon = True
             timer.start()
-        for seat in self._seats:
+        for seat in self._seats.values():
             seat.stop()
 
     def complete(self, awaitable: Awaitable[Any], limit: float) -> Any:
@@ -71,9 +82,9 @@ class SyncEngine:
         return asyncio.run(asyncio.wait_for(awaitable, limit))
 
     def loop_idle(self) -> float | None:
-        """There is no loop."""
+        """There is no loop that turns by itself."""
         return None
 
     def _interrupt_all(self) -> None:
-        for seat in self._seats:
+        for seat in self._seats.values():
             seat.interrupt()

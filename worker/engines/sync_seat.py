@@ -5,6 +5,8 @@ No thread hop on that path. A `Cancel` comes in on another thread and interrupts
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +20,13 @@ from worker.outputs import stream_of
 from worker.scope import active_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterable, Callable, Iterator
     from contextvars import Context
 
     from protocol.messages import Predict
     from worker.answer import Outcome
     from worker.engines.interface import Workplace
+    from worker.engines.own_loop import OwnLoop
     from worker.interrupter import Interrupter
     from worker.slot import Slot
 
@@ -35,13 +38,16 @@ _END: Final = object()
 class SyncSeat:
     """A slot and the thread that serves it."""
 
-    def __init__(self, slot: Slot, place: Workplace, interrupter: Interrupter) -> None:
-        """`interrupter` is that of the thread that is going to call `serve`."""
+    def __init__(
+        self, slot: Slot, place: Workplace, interrupter: Interrupter, loop: OwnLoop
+    ) -> None:
+        """`interrupter` and `loop` are those of the thread that is going to call `serve`."""
         self._slot = slot
         self._place = place
         self._interrupter = interrupter
         self._only_one = len(place.slots) == 1
         self._stage = Stage.TRAIN if place.is_train else Stage.CALL
+        self._loop = loop
         self._stopping = False
 
     def serve(self, context: Context) -> None:
@@ -148,7 +154,12 @@ class SyncSeat:
 
     def _work(self, arguments: dict[str, Any], answer: Answer) -> None:
         result = self._interrupter.call(self._place.predictor.call, **arguments)
+        if inspect.isawaitable(result):
+            result = self._loop.run(result)
         exit_in_child()
+        if hasattr(type(result), "__aiter__"):
+            self._loop.run(self._send_async_items(result, answer))
+            return
         items = stream_of(result)
         if items is not None:
             answer.is_stream = True
@@ -171,6 +182,21 @@ class SyncSeat:
             close = getattr(items, "close", None)
             if close is not None:
                 close()
+
+    async def _send_async_items(self, items: AsyncIterable[Any], answer: Answer) -> None:
+        answer.is_stream = True
+        answer.stage = Stage.ITERATION
+        iterator = aiter(items)
+        try:
+            async for item in iterator:
+                answer.output(item)
+                await asyncio.sleep(0)  # so that a cancel is heard between items
+                if self._interrupter.cancelled:
+                    return  # it has swallowed the exception
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
 
     def _refuse_what_came_meanwhile(self) -> None:
         """Whoever sends a request before `idle` breaks the rules, but is told so."""

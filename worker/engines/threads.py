@@ -11,6 +11,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from worker.engines.own_loop import OwnLoop
 from worker.engines.sync_engine import SyncEngine
 from worker.engines.sync_seat import SyncSeat
 from worker.thread_interrupter import ThreadInterrupter
@@ -25,14 +26,18 @@ class ThreadsEngine(SyncEngine):
     """Runs a sync predictor in any number of slots, each on a thread of its own."""
 
     def __init__(self, place: Workplace) -> None:
-        super().__init__(
-            place, [SyncSeat(slot, place, ThreadInterrupter()) for slot in place.slots]
-        )
+        super().__init__(place)
+        self._seats = {}
+        for slot in place.slots:
+            interrupter = ThreadInterrupter()
+            loop = OwnLoop(interrupter, place.options.cancel_grace)
+            self._loops.append(loop)
+            self._seats[slot.id] = SyncSeat(slot, place, interrupter, loop)
 
     def serve(self) -> None:
         """Run predictions in all slots. Raises what is a bug of ours in one of the threads."""
         ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        for number, seat in enumerate(self._seats):
+        for number, seat in enumerate(self._seats.values()):
             threading.Thread(
                 target=self._serve_seat,
                 args=(seat, ended),

@@ -124,6 +124,7 @@ class TrioEngine(AsyncEngine):
             LoopMissing: it is not installed.
         """
         self._setup = place.predictor.setup
+        self._teardown = place.predictor.teardown
         self._interrupter = place.interrupter
         self._warn = place.warn
         self._trio_loop = TrioLoop()
@@ -132,6 +133,7 @@ class TrioEngine(AsyncEngine):
         """All of it, because a nursery that set-up leaves open has to lie inside."""
         self._stopping = self._left_open = False
         self._setup_error: BaseException | None = None
+        self._teardown_error: BaseException | None = None
         super().__init__(place, self._trio_loop, "call what blocks by trio.to_thread.run_sync")
 
     def run(self, ready: Callable[[], bool]) -> None:
@@ -146,6 +148,11 @@ class TrioEngine(AsyncEngine):
             )
         if self._setup_error is not None:
             raise self._setup_error  # from here: its traceback is to have no frames of Trio's
+
+    def tear_down(self) -> None:
+        """See `Engine`. It was run within the Trio run, by `run`; what it has raised is raised."""
+        if self._teardown_error is not None:
+            raise self._teardown_error
 
     def stop(self, grace: float | None) -> None:
         """See `Engine`."""
@@ -168,30 +175,37 @@ class TrioEngine(AsyncEngine):
     async def _main(self, ready: Callable[[], bool]) -> None:
         self._trio_loop.token = self._trio.lowlevel.current_trio_token()
         with self._life:
-            if self._stopping or not await self._set_up() or not ready():
+            if self._stopping:
                 return
-            async with self._trio.open_nursery() as nursery:
-                self._trio_loop.nursery = nursery
-                self._open_seats()
-            self._trio_loop.nursery = None
-            self._close_seats()
+            self._setup_error = await self._outcome(self._setup)
+            if self._setup_error is not None:
+                return
+            if ready():
+                await self._serve()
+            self._teardown_error = await self._outcome(self._teardown)
             # Trio ends their tasks as it should, and then raises.
             self._left_open = bool(self._trio.lowlevel.current_task().child_nurseries)
 
-    async def _set_up(self) -> bool:
-        """Run the model's set-up to its end. False: it has raised."""
+    async def _serve(self) -> None:
+        async with self._trio.open_nursery() as nursery:
+            self._trio_loop.nursery = nursery
+            self._open_seats()
+        self._trio_loop.nursery = None
+        self._close_seats()
+
+    async def _outcome(self, function: Callable[[], Any] | None) -> BaseException | None:
+        """Run the model's set-up or teardown to its end; what it has raised."""
         try:
-            if self._setup is not None:
-                answer = self._interrupter.call(self._setup)
+            if function is not None:
+                answer = self._interrupter.call(function)
                 if inspect.isawaitable(answer):
                     await answer
         except self._trio.Cancelled:
             raise
-        # The boundary of the model: what it raises is told where `run` was called.
+        # The boundary of the model: what it raises is told to whoever has called `run`.
         except BaseException as error:
-            self._setup_error = error
-            return False
-        return True
+            return error
+        return None
 
     def _stop(self, grace: float | None) -> None:
         if self._trio_loop.nursery is None:
