@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from worker.forked import exit_in_child
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
@@ -105,8 +107,14 @@ def enters_model(function: _F) -> _F:
 
 @enters_model
 def call_model(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-    """The place from which all is called that may be interrupted. It does nothing else."""
-    return function(*args, **kwargs)
+    """The place from which all is called that may be interrupted. No forked child leaves it."""
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:
+        exit_in_child(error)
+        raise
+    exit_in_child()
+    return result
 
 
 def is_ours(code: CodeType) -> bool:

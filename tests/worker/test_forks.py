@@ -54,28 +54,86 @@ def test_multiprocessing(tmp_path: Path, method: str) -> None:
         driver.shutdown()
 
 
-def test_a_child_that_returns_from_the_prediction_says_nothing(tmp_path: Path) -> None:
-    model = """
-    import os, sys
+COMES_BACK = """
+    import os, pathlib, sys
     class Predictor:
-        def predict(self, fail: bool = False):
+        {head}
             child = os.fork()
-            print("parent" if child else "child")
-            if child:
-                os.waitpid(child, 0)
-                return "from the parent"
-            if fail:
-                raise ValueError
             if not child:
-                sys.exit(3)
+                {statement}
+            _, status = os.waitpid(child, 0)
+            {give} [os.waitstatus_to_exitcode(status), file.read_text()]
+"""
+SYNC = "def predict(self, file: pathlib.Path):"
+HIDDEN = "def predict(self, file: pathlib.Path): return self.work(file)\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "slots"),
+    [
+        (SYNC, 1),
+        (SYNC, 2),
+        (f"async {SYNC}", 1),
+        (f"{HIDDEN}        async def work(self, file):", 1),
+    ],
+    ids=["sync", "threads", "async", "hidden"],
+)
+@pytest.mark.parametrize(
+    ("statement", "code", "last_line"),
+    [
+        ("return 'from the child'", 0, None),
+        ("yield 'from the child'; print('never')", 0, None),
+        ("sys.exit()", 0, None),
+        ("sys.exit(3)", 3, None),
+        ("sys.exit('sorry')", 1, "sorry"),
+        ("raise ValueError('child')", 1, "ValueError: child"),
+    ],
+)
+def test_a_child_that_comes_back_from_the_prediction(
+    tmp_path: Path, head: str, slots: int, statement: str, code: int, last_line: str | None
+) -> None:
+    """It answers nothing, removes no file of the prediction's, and ends as a program does."""
+    give = "yield" if "yield" in statement else "return"
+    model = COMES_BACK.format(head=head, statement=statement, give=give)
+    with worker(tmp_path, model, slots=slots, options={"concurrency": "threads"}) as driver:
+        driver.wait_ready()
+        for number in range(2):
+            result = driver.predict(f"p{number}", file="data:text/plain,input")
+            assert result.end.is_stream, result.end
+            assert result.outputs == ([[code, "input"]] if give == "yield" else [code, "input"])
+        driver.shutdown()
+        logs = (result.logs + driver.worker_log).splitlines()
+        assert logs[-1:] == ([last_line] if last_line else [])
+        if last_line == "ValueError: child":
+            assert logs[-4] == "Traceback (most recent call last):"
+            assert "predict.py" in logs[-3]
+
+
+@pytest.mark.parametrize("method", ["setup", "teardown"])
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("predict", ["def", "async def"])
+def test_a_child_that_comes_back_from_set_up_or_teardown(
+    tmp_path: Path, method: str, kind: str, predict: str
+) -> None:
+    model = f"""
+    import os
+    class Predictor:
+        {predict} predict(self):
+            return os.getpid()
+        {kind} {method}(self):
+            child = os.fork()
+            if not child:
+                raise ValueError("child")
+            _, status = os.waitpid(child, 0)
+            print(os.waitstatus_to_exitcode(status))
     """
     with worker(tmp_path, model) as driver:
         driver.wait_ready()
-        for number, fail in enumerate((False, True)):
-            result = driver.predict(f"p{number}", fail=fail)
-            assert result.outputs == ["from the parent"]
-            assert sorted(result.logs.splitlines()) == ["child", "parent"]
+        assert driver.predict().outputs == [driver.process.pid]
         driver.shutdown()
+        log = driver.worker_log.splitlines()
+        assert log[-2:] == ["ValueError: child", "1"]
+        assert log[0] == "Traceback (most recent call last):"
 
 
 def test_a_lock_that_is_held_at_the_fork_does_not_hold_the_child(tmp_path: Path) -> None:

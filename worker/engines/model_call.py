@@ -57,7 +57,7 @@ class ModelCall:
         try:
             arguments = await self._open_inputs(inputs, predict, answer)
             with active_scope(answer.metric, predict.context, process_wide=self._only_one):
-                await self._call(arguments, answer, told_to_stop)
+                await self._work(arguments, answer, told_to_stop)
         except BaseException as error:
             if told_to_stop() and self._loop.is_cancellation(error):
                 return answer.cancelled()
@@ -77,6 +77,17 @@ class ModelCall:
         opening = self._threads.submit(lambda: inputs.open(answer.raw_input()))
         return await self._loop.wait(opening)
 
+    async def _work(
+        self, arguments: dict[str, Any], answer: Answer, told_to_stop: Callable[[], bool]
+    ) -> None:
+        """Run the model's code; no child that it forks leaves this."""
+        try:
+            await self._call(arguments, answer, told_to_stop)
+        except BaseException as error:
+            exit_in_child(error)
+            raise
+        exit_in_child()
+
     @enters_model
     async def _call(
         self, arguments: dict[str, Any], answer: Answer, told_to_stop: Callable[[], bool]
@@ -84,7 +95,6 @@ class ModelCall:
         result = self._predictor.call(**arguments)
         if inspect.isawaitable(result):
             result = await result
-        exit_in_child()
         if hasattr(type(result), "__aiter__"):
             await self._send_async_items(result, answer, told_to_stop)
             return
@@ -106,6 +116,7 @@ class ModelCall:
         try:
             turned = time.monotonic()
             async for item in iterator:
+                exit_in_child()
                 if is_file(item):
                     await self._hold_file(item, answer)
                 else:
@@ -128,6 +139,7 @@ class ModelCall:
         try:
             turned = time.monotonic()
             for item in items:
+                exit_in_child()
                 if is_file(item):
                     await self._hold_file(item, answer)
                 else:

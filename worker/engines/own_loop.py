@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.cancellation import enters_model
+from worker.forked import exit_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -107,6 +108,9 @@ class OwnLoop:
 async def _outcome(awaitable: Awaitable[Any]) -> Outcome:
     """What comes of `awaitable`. As a value: `SystemExit` in a task would stop the loop."""
     try:
-        return await awaitable, None
+        result = await awaitable
     except BaseException as error:
+        exit_in_child(error)
         return None, error
+    exit_in_child()
+    return result, None

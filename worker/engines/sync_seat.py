@@ -111,7 +111,6 @@ class SyncSeat:
             self._interrupter.finish()
         else:
             ended = context.copy().run(self._run, predict, answer)
-            exit_in_child()
             if not self._interrupter.finish():
                 outcome = ended
             self._end_logs(answer)
@@ -156,7 +155,6 @@ class SyncSeat:
         result = self._interrupter.call(self._place.predictor.call, **arguments)
         if inspect.isawaitable(result):
             result = self._loop.run(result)
-        exit_in_child()
         if hasattr(type(result), "__aiter__"):
             self._loop.run(self._send_async_items(result, answer))
             return
@@ -175,6 +173,7 @@ class SyncSeat:
         answer.stage = Stage.ITERATION
         try:
             for item in items:
+                exit_in_child()
                 send(item)
                 if self._interrupter.cancelled:
                     return  # it has swallowed the exception
@@ -189,6 +188,7 @@ class SyncSeat:
         iterator = aiter(items)
         try:
             async for item in iterator:
+                exit_in_child()
                 answer.output(item)
                 await asyncio.sleep(0)  # so that a cancel is heard between items
                 if self._interrupter.cancelled:
