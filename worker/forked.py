@@ -9,7 +9,7 @@ from worker.error_text import model_traceback
 
 __all__ = ["exit_in_child"]
 
-_WORKER = os.getpid()
+_is_child = False
 
 
 def exit_in_child(error: BaseException | None = None) -> None:
@@ -19,7 +19,7 @@ def exit_in_child(error: BaseException | None = None) -> None:
         error: what the model's code has ended with. As at the end of any program, it is printed,
             and the exit code says so.
     """
-    if os.getpid() == _WORKER:
+    if not _is_child:
         return
     code = 1
     try:
@@ -42,3 +42,12 @@ def _exit_code(error: BaseException | None) -> int:
         return error.code & 0xFF
     sys.stderr.write(f"{error.code}\n")
     return 1
+
+
+def _note() -> None:
+    global _is_child
+    _is_child = True
+
+
+# Not `os.getpid()`: this is asked once for every item of a stream.
+os.register_at_fork(after_in_child=_note)
