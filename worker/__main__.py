@@ -98,7 +98,10 @@ class Worker:
         self._nobody = LogSink(self.control.writer, self.control.log_frame)
         self._router = LogRouter(self._nobody)
         self._capture = Capture(descriptors.capture, self._router)
-        self._interrupter = SignalInterrupter(lambda frame: self._signals.run_waiting(frame))
+        self._warn = partial(self.control.log, "warn")
+        self._interrupter = SignalInterrupter(
+            self._warn, lambda frame: self._signals.run_waiting(frame)
+        )
         self._signals = ModelSignals(self._interrupter.wake, partial(self.control.log, "error"))
         self._slots: list[Slot] = []
         self._lock = threading.Lock()
@@ -235,7 +238,7 @@ class Worker:
             capture=self._capture,
             interrupter=self._interrupter,
             checkpoint=self._checkpoint,
-            warn=partial(self.control.log, "warn"),
+            warn=self._warn,
             options=options,
             is_train=init.is_train,
         )

@@ -48,7 +48,8 @@ class SlotCancels:
     """What is known of the predictions of one slot, as far as a `Cancel` asks. No I/O, no lock."""
 
     def __init__(self) -> None:
-        self._running: str | None = None
+        self.running: str | None = None
+        """The prediction that runs."""
         self._ended: str | None = None
         self._reading = False
         self._remembered: str | None = None
@@ -63,7 +64,7 @@ class SlotCancels:
     def begin(self, prediction: str) -> bool:
         """`prediction` was read. True: it is cancelled already. Forgets what meant another one."""
         self.cancelled = self._remembered_any or self._remembered == prediction
-        self._running = prediction
+        self.running = prediction
         self._reading = self._remembered_any = False
         self._remembered = None
         return self.cancelled
@@ -75,8 +76,8 @@ class SlotCancels:
             prediction: which one is meant, if the supervisor says so.
             arrived: whether a request can be read from the slot's socket.
         """
-        if self._running is not None:
-            if prediction not in (None, self._running):
+        if self.running is not None:
+            if prediction not in (None, self.running):
                 return False
             self.cancelled = True
             return True
@@ -89,7 +90,7 @@ class SlotCancels:
 
     def finish(self) -> bool:
         """The running prediction has ended: no `Cancel` meets it any more. True: one has."""
-        self._ended, self._running = self._running, None
+        self._ended, self.running = self.running, None
         cancelled, self.cancelled = self.cancelled, False
         return cancelled
 

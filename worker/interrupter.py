@@ -8,8 +8,10 @@ looks where the thread is before it does.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
+import traceback
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -33,13 +35,20 @@ _RAISE_EVERY: Final = 0.5
 """Seconds that a model's `finally` has before the next exception."""
 
 
+_WARN_AFTER: Final = 1.0
+"""Seconds after which it is said where a thread stands that was interrupted and goes on."""
+
+
 class Interrupter(ABC):
     """Interrupts the prediction that runs on one thread.
 
     That thread calls `reading`, `begin`, `call` and `finish`; any other one `request`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, warn: Callable[[str], None], thread: int = 0) -> None:
+        """`warn` is told what does not stop; `thread` is the identity of the thread."""
+        self._warn = warn
+        self._thread = thread
         self._lock = threading.Lock()
         self._cancels = SlotCancels()
         self._run = 0
@@ -108,8 +117,23 @@ class Interrupter(ABC):
 
     def _repeat(self, run: int) -> None:
         pause = threading.Event()  # nobody sets it: a clock that is not the model's `time.sleep`
+        warn_at = time.monotonic() + _WARN_AFTER
         while not pause.wait(_REPEAT_EVERY) and self._interrupt_if(run):
-            pass
+            if time.monotonic() >= warn_at:
+                warn_at = float("inf")
+                self._warn_of(run)
+
+    def _warn_of(self, run: int) -> None:
+        with self._lock:
+            name = self._cancels.running
+            frame = sys._current_frames().get(self._thread)
+            if run != self._run or frame is None:
+                return
+            place = traceback.StackSummary.extract(((frame, frame.f_lineno),))[0]
+        self._warn(
+            f"{name!r} was told to stop {_WARN_AFTER:g} s ago and still runs: "
+            f'File "{place.filename}", line {place.lineno}, in {place.name}: {place.line}'
+        )
 
     def _interrupt_if(self, run: int) -> bool:
         """Interrupt if `run` is still running. The lock is what `finish` waits for."""
@@ -135,16 +159,17 @@ class Interrupter(ABC):
 class SignalInterrupter(Interrupter):
     """Interrupts the main thread, also where it waits in the kernel."""
 
-    def __init__(self, on_wake: Callable[[FrameType | None], None] = lambda _: None) -> None:
+    def __init__(
+        self, warn: Callable[[str], None], on_wake: Callable[[FrameType | None], None]
+    ) -> None:
         """`on_wake` is called on the main thread after each signal, with where it stands."""
-        super().__init__()
-        self._main_thread = threading.main_thread().ident or 0
+        super().__init__(warn, threading.main_thread().ident or 0)
         self._on_wake = on_wake
 
     def wake(self) -> None:
         """Interrupt the main thread, whatever it does. From any thread."""
         if signal.getsignal(INTERRUPT) == self._handle:
-            signal.pthread_kill(self._main_thread, INTERRUPT)
+            signal.pthread_kill(self._thread, INTERRUPT)
 
     def install(self) -> None:
         """Install the handlers; on the main thread.
@@ -160,7 +185,7 @@ class SignalInterrupter(Interrupter):
         Called at the end of what the model calls of ours. A model that does nothing but print would
         hardly ever be met in its own code.
         """
-        if self._armed and self.cancelled and threading.get_ident() == self._main_thread:
+        if self._armed and self.cancelled and threading.get_ident() == self._thread:
             self._raise_at(calling_frame())
 
     def _interrupt(self) -> None:

@@ -55,9 +55,8 @@ def checkpoint() -> None:
 class ThreadInterrupter(Interrupter):
     """Interrupts the thread that calls `begin`, `call` and `finish`."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._thread = 0
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        super().__init__(warn)
         self._shield = threading.RLock()
         self._exception = _exception_class(self._note_raised)
 

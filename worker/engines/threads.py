@@ -29,7 +29,7 @@ class ThreadsEngine(SyncEngine):
         super().__init__(place)
         self._seats = {}
         for slot in place.slots:
-            interrupter = ThreadInterrupter()
+            interrupter = ThreadInterrupter(place.warn)
             loop = OwnLoop(interrupter, place.options.cancel_grace)
             self._loops.append(loop)
             self._seats[slot.id] = SyncSeat(slot, place, interrupter, loop)
