@@ -60,7 +60,7 @@ class Predictor:
             assert result.metrics == [Metric("m", 1, MetricMode.REPLACE)]
             assert not result.end.is_stream
         end = driver.predict("p2", fail=True).end
-        assert end == Failed("p2", "Prediction failed: Prediction failed: SystemExit: 3")
+        assert end == Failed("p2", "SystemExit: 3")
         assert driver.predict("p3").outputs == ["slept"]
         driver.shutdown()
 
