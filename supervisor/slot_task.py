@@ -315,8 +315,12 @@ class SlotTask:
         A prediction that no worker can take would otherwise end one after another.
         """
         job.tries += 1
-        if job.tries < TRIES_MAX:
+        if job.cancel_requested or job.tries < TRIES_MAX:
             self._give_back(job)
+        elif trio.current_effective_deadline() == -math.inf:
+            # All work of this worker is cancelled: that, not the slot, is what the client is told.
+            job.failed(self._worker.why_ending())
+            self._ended(job)
         else:
             problem = IncarnationEnd(cause, detail).reason()
             job.failed(

@@ -231,8 +231,23 @@ async def test_a_worker_that_does_not_read_loses_the_job_but_the_job_is_not_lost
     await run_again(life, job, tmp_path)
 
 
-async def test_a_prediction_that_no_worker_takes_fails_after_three(
-    autojump_clock: MockClock, tmp_path: Path
+@pytest.mark.parametrize(
+    ("meanwhile", "status", "error"),
+    [
+        (
+            "nothing",
+            S.FAILED,
+            (
+                "The prediction could not be handed to a worker, 3 times. The last time it is "
+                "stuck: slot 0 does not read"
+            ),
+        ),
+        ("cancel", S.CANCELED, None),
+        ("shutdown", S.FAILED, "The server was shut down before the prediction ended"),
+    ],
+)
+async def test_a_prediction_that_no_worker_takes_ends_after_three(
+    autojump_clock: MockClock, tmp_path: Path, meanwhile: str, status: S, error: str | None
 ) -> None:
     job = None
     for number in range(TRIES_MAX):
@@ -247,13 +262,18 @@ async def test_a_prediction_that_no_worker_takes_fails_after_three(
             else:
                 assert (job.view().status, job.tries) == (S.STARTING, number)
                 life.allocator.put_back(job)
-            await life.end()
+            if number < TRIES_MAX - 1:
+                await life.end()
+                assert life.allocator.withdraw(job)  # In life there is one allocator.
+                continue
+            await wait_all_tasks_blocked()
+            if meanwhile == "cancel":
+                job.cancel()
+            elif meanwhile == "shutdown":
+                life.scope.cancel()
+            await ending(job)
     assert job is not None
-    assert job.view().status is S.FAILED
-    assert job.view().error == (
-        "The prediction could not be handed to a worker, 3 times. The last time it is stuck: "
-        "slot 0 does not read"
-    )
+    assert (job.view().status, job.view().error) == (status, error)
 
 
 async def run_again(life: Life, job: Job, run_dir: Path) -> None:
