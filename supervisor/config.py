@@ -142,8 +142,8 @@ class Config:
     """The interpreter that runs the worker; None: the supervisor's own."""
     worker_command: tuple[str, ...] | None = None
     """A foreign worker's argv, started instead of our own worker."""
-    worker_descriptors: int | None = None
-    """The worker's soft limit of open descriptors; None: it keeps ours."""
+    worker_descriptors: float | None = None
+    """The worker's soft limit of open descriptors, infinite for no limit; None: it keeps ours."""
     is_train: bool = False
     upload_url: str | None = None
     await_explicit_shutdown: bool = False

@@ -8,6 +8,7 @@ slots need more.
 
 from __future__ import annotations
 
+import math
 import resource
 from contextlib import suppress
 from typing import Final
@@ -33,15 +34,16 @@ connections; of the worker, its control channel, at the numbers from 100 on."""
 class DescriptorLimit:
     """What `raise_limit` has found and reached."""
 
-    before: int
-    now: int
+    before: float
+    now: float
+    """Both are infinite when there is no limit."""
 
     def shortage(self, slots: int) -> str | None:
         """What is wrong with so many slots, and what to do; None if there is room for them."""
         needed = _needed(slots)
         if needed <= self.now:
             return None
-        fitting = (self.now - _RESERVE) // _PER_SLOT
+        fitting = int(self.now - _RESERVE) // _PER_SLOT
         fewer = f", or use at most {fitting} (--max-concurrency)" if fitting > 0 else ""
         subject = "1 slot needs" if slots == 1 else f"{slots} slots need"
         return (
@@ -63,8 +65,8 @@ class DescriptorLimit:
             f"limit (ulimit -n {_needed(slots) + max_connections})"
         )
 
-    def of_worker(self, slots: int) -> int:
-        """The soft limit for a worker."""
+    def of_worker(self, slots: int) -> float:
+        """The soft limit for a worker; infinite for none."""
         return max(self.before, _needed(slots))
 
 
@@ -77,10 +79,16 @@ def raise_limit() -> DescriptorLimit:
     before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # A sandbox may forbid it; then it stays as it is.
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return DescriptorLimit(before, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return DescriptorLimit(_as_number(before), _as_number(now))
 
 
-def limit_descriptors_of(pid: int, soft: int) -> None:
+def _as_number(limit: int) -> float:
+    """A limit as something that compares: "none" is -1 in Python."""
+    return math.inf if limit == resource.RLIM_INFINITY else limit
+
+
+def limit_descriptors_of(pid: int, soft: float) -> None:
     """Set the soft limit of a worker that has just been started, and not been told anything yet.
 
     From outside, because that holds for a foreign worker too, and code between fork and exec
@@ -89,6 +97,8 @@ def limit_descriptors_of(pid: int, soft: int) -> None:
     """
     try:
         hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(soft, hard), hard))
+        least = min(soft, _as_number(hard))
+        wanted = resource.RLIM_INFINITY if least == math.inf else int(least)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (wanted, hard))
     except OSError as error:
         log.warning("Cannot set the worker's limit of descriptors", pid=pid, error=str(error))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import resource
 import subprocess
 
 import pytest
 from structlog.testing import capture_logs
 
-from supervisor.descriptors import DescriptorLimit, limit_descriptors_of
+from supervisor.descriptors import DescriptorLimit, limit_descriptors_of, raise_limit
 
 
 @pytest.mark.parametrize(("slots", "limit"), [(1, 130), (448, 1024)])
@@ -40,6 +42,39 @@ def test_the_worker_keeps_what_was_there_before_unless_its_slots_need_more(
     slots: int, expected: int
 ) -> None:
     assert DescriptorLimit(before=1024, now=20_000).of_worker(slots) == expected
+
+
+def test_no_limit_is_no_shortage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel gives this limit to nobody; containers that emulate one do."""
+    unlimited = resource.RLIM_INFINITY, resource.RLIM_INFINITY
+    monkeypatch.setattr(resource, "getrlimit", lambda _: unlimited)
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    limit = raise_limit()
+    assert limit.shortage(slots=10_000) is None
+    assert limit.notice(slots=1, max_connections=1_000_000) is None
+    assert limit.of_worker(slots=1) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "expected"),
+    [
+        (1024, resource.RLIM_INFINITY, 1024),
+        (math.inf, 4096, 4096),
+        (math.inf, resource.RLIM_INFINITY, resource.RLIM_INFINITY),
+    ],
+)
+def test_a_workers_limit_where_there_is_none(
+    soft: float, hard: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def prlimit(_pid: int, _what: int, limits: tuple[int, int] | None = None) -> tuple[int, int]:
+        told.append(limits)
+        return hard, hard
+
+    monkeypatch.setattr(resource, "prlimit", prlimit)
+    limit_descriptors_of(1, soft)
+    assert told[-1] == (expected, hard)
 
 
 def test_a_worker_that_cannot_be_limited_is_a_warning() -> None:
