@@ -1,7 +1,7 @@
 """The kinds of values an option takes: how a text becomes one, and how it is shown in `--help`.
 
 Each parser raises `ValueError` with what is wrong and what would be right, in words that follow the
-value itself: "'x' is not a number of seconds (…)".
+value itself: "'x' is not a time (…)".
 """
 
 from __future__ import annotations
