@@ -68,6 +68,8 @@ class Metrics:
         if mode is MetricMode.APPEND and not inside and _is_list(old):
             return self._append(old, _leaf(value))
         new = _result(mode, None if inside else old, value)
+        if new is old:
+            return None
         for inner_name in reversed(inside):
             if new is None:
                 return None  # nothing makes no objects around it
