@@ -147,6 +147,7 @@ class FakeWorker:
         self.opened = 0
         self.closed = 0
         self._foreign = foreign
+        self._dead = trio.Event()
         self._gone = trio.Event()
         self._end: WorkerEnd | None = None
 
@@ -176,7 +177,7 @@ class FakeWorker:
         self.forgotten += 1
 
     async def died(self) -> None:
-        await self._gone.wait()
+        await self._dead.wait()
 
     async def ended(self) -> WorkerEnd:
         await self._gone.wait()
@@ -224,11 +225,16 @@ class FakeWorker:
         await self.idle(index)
         await trio.testing.wait_all_tasks_blocked()
 
+    def lie_dead(self) -> None:
+        """Be dead, and not buried yet."""
+        self._dead.set()
+
     def die(self, end: WorkerEnd = CRASHED, *, keep_open: bool = False) -> None:
         """The process ends. `keep_open`: a child of it holds its end of every channel."""
         if self._gone.is_set():
             return
         self._end = end
+        self._dead.set()
         self._gone.set()
         if not keep_open:
             self.close()

@@ -801,6 +801,26 @@ async def test_output_that_a_worker_cannot_read_is_read_until_it_answers(
     assert worker.forgotten == 2
 
 
+async def test_what_a_dead_worker_has_left_is_not_read_for_it(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        job = life.submit("p1")
+        await worker.slots[0].receive()
+        worker.unread.send_nowait(b"alive")
+        await trio.sleep(2)
+        worker.lie_dead()
+        await wait_all_tasks_blocked()
+        worker.unread.send_nowait(b"last words")
+        await trio.sleep(2)
+        assert job.view().logs == "alive"
+        assert worker.output_waits()
+        worker.die()
+        await ending(job)
+
+
 async def test_characters_cut_by_a_read_are_put_together(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
