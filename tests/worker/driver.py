@@ -61,7 +61,11 @@ class Ended(Exception):
 class Channel:
     """What arrives on one channel, read at all times so that the worker never waits for us."""
 
-    def __init__(self, read: Callable[[], bytes], decode: Callable[[memoryview], Any]) -> None:
+    def __init__(
+        self, read: Callable[[], bytes], decode: Callable[[memoryview], Any], patience: float
+    ) -> None:
+        """`patience`: seconds that `next` waits for a message."""
+        self._patience = patience
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.history: list[Any] = []
         """All messages that `next` has answered."""
@@ -70,7 +74,7 @@ class Channel:
         threading.Thread(target=self._run, daemon=True).start()
 
     def next(self) -> Any:
-        message = self._messages.get(timeout=DEADLINE)
+        message = self._messages.get(timeout=self._patience)
         if message is Ended:
             self._messages.put(Ended)
             raise Ended
@@ -149,13 +153,15 @@ class Driver:
         listeners: list[socket.socket],
         folder: Path,
         last_words: list[int],
+        patience: float,
     ) -> None:
         self.process = process
+        self.patience = patience
         self.folder = folder
         assert process.stdin is not None
         assert process.stdout is not None
         output = process.stdout.fileno()
-        self.control = Channel(lambda: os.read(output, 65536), decode_control_response)
+        self.control = Channel(lambda: os.read(output, 65536), decode_control_response, patience)
         self._listeners = listeners
         self._last_words = last_words
         self.sockets: list[socket.socket] = []
@@ -179,7 +185,7 @@ class Driver:
             connection.settimeout(None)
             self.sockets.append(connection)
             self.slots.append(
-                Channel(lambda c=connection: c.recv(65536), decode_slot_response)  # type: ignore[misc]
+                Channel(lambda c=connection: c.recv(65536), decode_slot_response, self.patience)  # type: ignore[misc]
             )
 
     def wait_ready(self) -> Ready:
@@ -283,8 +289,12 @@ def worker(
     environment: dict[str, str] | None = None,
     options: dict[str, Any] | None = None,
     is_train: bool = False,
+    patience: float = DEADLINE,
 ) -> Iterator[Driver]:
-    """A worker with the model whose source text is `model`, connected; killed at the end."""
+    """A worker with the model whose source text is `model`, connected; killed at the end.
+
+    `patience`: seconds that anything may take before `queue.Empty` is raised.
+    """
     (folder / "predict.py").write_text(textwrap.dedent(model))
     # A socket's path is short; pytest's folders are not.
     with tempfile.TemporaryDirectory(prefix="w") as directory:
@@ -296,7 +306,7 @@ def worker(
             listener.listen()
             listeners.append(listener)
         process, last_words = _spawn(folder, argv, python, capture, environment)
-        driver = Driver(process, listeners, folder, last_words)
+        driver = Driver(process, listeners, folder, last_words, patience)
         try:
             if init:
                 driver.send(

@@ -1,0 +1,332 @@
+"""Runs a model of the corpus on a worker, ours or coglet's, and says what a client would see of it.
+
+What is seen comes in places: `setup`, each step by its number (`2`, and `2/1` in slot 1), `exit`.
+At each place are a few facts. What cannot be the same in two runs, or need not on two workers, is
+taken off: folders and ports, the prefixes of errors, how a text was cut into messages.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import queue
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import trio
+
+from protocol.messages import (
+    Cancelled,
+    Done,
+    Failed,
+    FileOutput,
+    Idle,
+    Log,
+    LogLine,
+    Metric,
+    OutputChunk,
+    Predict,
+    ProtocolVersion,
+    Ready,
+    Shutdown,
+    SlotFailed,
+)
+from supervisor.outputs import OutputUnreadable, collect_file
+from supervisor.state.metrics import Metrics
+from tests.worker.driver import DEADLINE, Driver, Ended, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.worker.corpus import Model, Step
+
+__all__ = ["WORKERS", "Facts", "Observation", "observe"]
+
+Facts: TypeAlias = dict[str, Any]
+"""What is seen at one place: `status`, `output`, `error`, `logs` … What is null is not there."""
+
+Observation: TypeAlias = dict[str, Facts]
+"""All that is seen, by place."""
+
+WORKERS = {
+    "ours": None,
+    "coglet": [sys.executable, "-c", "import coglet; coglet.server._run_worker()"],
+}
+"""The commands of the workers; None: the driver's own. Both run where the tests do."""
+
+NEVER = "never ended"
+DIED = "the worker died"
+
+_PATIENCE = DEADLINE * (3 if os.environ.get("CI") else 1)
+_HANGING = 2.0
+"""Seconds after which a worker that is known to hang is believed to."""
+
+_PREFIX = re.compile(
+    r"((Async )?(P|p)rediction failed|(Async )?(T|t)raining failed|Generator iteration error"
+    r"|Failed to serialize output|(S|s)etup failed|Healthcheck failed): "
+)
+_TRACEBACK = re.compile(r"^[ |+]*(Exception Group )?Traceback \(most recent call last\):", re.M)
+_TERMINAL = {Done: "succeeded", Failed: "failed", Cancelled: "canceled"}
+
+
+def observe(model: Model, name: str) -> Observation:
+    """What is seen of `model` on the worker `name`. After a hang or a death, no more is asked."""
+    hangs = name == "coglet" and model.coglet_hangs
+    with tempfile.TemporaryDirectory(prefix="corpus-") as folder, _web() as web:
+        for file, text in model.files.items():
+            path = Path(folder, file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+        with worker(
+            Path(folder),
+            model.path.read_text("utf-8"),
+            ref=f"predict.py:{model.ref}" if model.ref else "predict.py",
+            slots=model.slots,
+            is_train=model.train,
+            argv=WORKERS[name],
+            environment={"PYTHONWARNINGS": "ignore"} | model.environment,
+            options=model.options,
+            patience=_HANGING if hangs else _PATIENCE,
+        ) as driver:
+            observation = _Session(driver, folder, web).run(model.steps)
+    text = json.dumps(observation).replace(folder, "<folder>").replace(web, "<web>")
+    seen: Observation = json.loads(text)
+    return seen
+
+
+@contextmanager
+def _web() -> Iterator[str]:
+    """A web server with one file, `hello.txt`; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/hello.txt"
+            body = b"hello from the web" if found else b"not here"
+            self.send_response(200 if found else 404)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=functools.partial(server.serve_forever, 0.01))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Session:
+    """The life of one worker."""
+
+    def __init__(self, driver: Driver, folder: str, web: str) -> None:
+        self._driver = driver
+        self._folder = folder
+        self._web = web
+        self._observation: Observation = {}
+
+    def run(self, steps: list[Step]) -> Observation:
+        try:
+            if self._set_up():
+                for number, step in enumerate(steps, 1):
+                    self._step(str(number), step)
+                self._driver.send(Shutdown(5.0))
+        except (queue.Empty, Ended, BrokenPipeError):
+            pass  # the facts of the place where it happened say so
+        self._end()
+        return self._observation
+
+    def _set_up(self) -> bool:
+        facts = self._observation["setup"] = {"status": NEVER}
+        try:
+            end = self._driver.control.until(Ready, SlotFailed)[-1]
+        except Ended:
+            facts["status"] = DIED
+            raise
+        if isinstance(end, SlotFailed):
+            facts |= {"status": "failed", "error": _plain_error(end.error)}
+            return False
+        facts["status"] = "ready"
+        if end.schema is not None:
+            facts["schema"] = end.schema["components"]["schemas"]
+        self._driver.ready = end
+        for slot in self._driver.slots:
+            assert slot.next() == ProtocolVersion(1)
+        return True
+
+    def _step(self, place: str, step: Step) -> None:
+        match step.do:
+            case "predict":
+                self._predict({0: place}, [step.input], step)
+            case "together":
+                places = {slot: f"{place}/{slot}" for slot in range(len(step.inputs))}
+                self._predict(places, step.inputs, step)
+            case "healthcheck":
+                facts = self._observation[place] = {"status": NEVER}
+                result = self._driver.healthcheck(place)
+                facts["status"] = result.status.value
+                if result.error is not None:
+                    facts["error"] = _plain_error(result.error)
+
+    def _predict(self, places: dict[int, str], inputs: list[Any], step: Step) -> None:
+        """One prediction in each slot of `places`, to their ends, and the slots back to idle."""
+        texts = [json.dumps(each).replace("<web>", self._web) for each in inputs]
+        for slot, (place, text) in enumerate(zip(places.values(), texts, strict=True)):
+            self._observation[place] = {"status": NEVER}
+            outputs = Path(self._folder, "run", f"p{place}".replace("/", "-"), "outputs")
+            outputs.mkdir(parents=True)
+            input = json.loads(text.replace("<folder>", self._folder))
+            predict = Predict(
+                outputs.parent.name, input, output_dir=str(outputs), context=step.context
+            )
+            self._driver.start_with(predict, slot)
+        for slot, place in places.items():
+            self._follow(slot, place, step)
+        for _ in places:
+            *_, end = self._driver.control.until(Idle, SlotFailed)
+            if isinstance(end, SlotFailed):
+                for place in places.values():
+                    self._observation[place]["slot"] = end.error
+
+    def _follow(self, slot: int, place: str, step: Step) -> None:
+        """Read one slot up to the terminal message; cancel the prediction when it is time to."""
+        id = f"p{place}".replace("/", "-")
+        account = _Account(str(Path(self._folder, "run", id, "outputs")))
+        facts = self._observation[place]
+        try:
+            if step.cancel == "at once":
+                self._driver.cancel(id, slot)
+            end = self._end_of_prediction(slot, id, account, cancels=step.cancel == "started")
+        except Ended:
+            facts["status"] = DIED
+            raise
+        finally:
+            facts |= account.facts()
+        facts["status"] = _TERMINAL[type(end)]
+        if isinstance(end, Failed):
+            facts["error"] = _plain_error(end.error)
+            _split_traceback(facts, "logs")
+
+    def _end_of_prediction(
+        self, slot: int, id: str, account: _Account, *, cancels: bool
+    ) -> Done | Failed | Cancelled:
+        while True:
+            message = self._driver.slots[slot].next()
+            account.add(message)
+            if cancels and "started" in account.logs:
+                cancels = False
+                self._driver.cancel(id, slot)
+            if isinstance(message, Done | Failed | Cancelled):
+                return message
+
+    def _end(self) -> None:
+        """See the worker end by itself."""
+        facts: Facts = {"code": NEVER}
+        self._observation["exit"] = facts
+        with suppress(queue.Empty, subprocess.TimeoutExpired):
+            self._driver.control.rest()
+            facts["code"] = self._driver.process.wait(self._driver.patience)
+        said = [each for each in self._driver.control.history if type(each) is Log]
+        facts["log"] = "".join(each.data for each in said)
+        if self._observation["setup"]["status"] == "failed":
+            _split_traceback(facts, "log")
+        # Whole lines: which of two streams comes first is not promised here.
+        facts["log"] = "".join(sorted(facts["log"].splitlines(keepends=True)))
+        _drop_empty_texts(facts)
+
+
+class _Account:
+    """What a supervisor keeps of a prediction's messages."""
+
+    def __init__(self, output_dir: str) -> None:
+        self._output_dir = output_dir
+        self._items: list[Any] = []
+        self._is_stream = False
+        self._metrics = Metrics(1024 * 1024)
+        self.logs = ""
+
+    def add(self, message: Any) -> None:
+        match message:
+            case LogLine():
+                self.logs += message.data
+            case Metric():
+                self._metrics.apply(message, 1)
+            case OutputChunk():
+                self._items.append(message.output)
+            case FileOutput():
+                self._items.append(_file(message, self._output_dir))
+            case Done():
+                self._is_stream = message.is_stream
+
+    def facts(self) -> Facts:
+        items = self._items
+        many = self._is_stream or len(items) > 1
+        facts: Facts = {"logs": self.logs}
+        if items or many:
+            facts["output"] = _for_toml(items if many else items[0])
+        if metrics := self._metrics.snapshot():
+            facts["metrics"] = _for_toml(metrics)
+        return _drop_empty_texts(facts)
+
+
+def _file(message: FileOutput, output_dir: str) -> Any:
+    """A file as the client gets it, but readable if it is text."""
+    collect = functools.partial(
+        collect_file, message, output_dir=output_dir, anywhere=True, limit=100_000_000
+    )
+    try:
+        value, _ = trio.run(collect)
+    except OutputUnreadable:
+        return "<unreadable file>"
+    return value
+
+
+def _for_toml(value: Any) -> Any:
+    """`value` as TOML can hold it, long texts shortened, and data URLs of texts made readable."""
+    match value:
+        case None:
+            return "<null>"
+        case dict():
+            return {name: _for_toml(item) for name, item in value.items()}
+        case list():
+            return [_for_toml(item) for item in value]
+        case str() if len(value) > 1000:
+            return f"{value[:10]}… ({len(value)} characters)"
+        case str() if value.startswith("data:") and ";base64," in value:
+            head, _, data = value.partition(";base64,")
+            return f"{head},{base64.b64decode(data).decode(errors='replace')}"
+    return value
+
+
+def _drop_empty_texts(facts: Facts) -> Facts:
+    for name in [name for name in ("logs", "log") if not facts.get(name, True)]:
+        del facts[name]
+    return facts
+
+
+def _plain_error(error: str) -> str:
+    while match := _PREFIX.match(error):
+        error = error[match.end() :]
+    return error
+
+
+def _split_traceback(facts: Facts, name: str) -> None:
+    """Take the traceback off the end of a log: ours has one, coglet's has none."""
+    match = _TRACEBACK.search(facts.get(name, ""))
+    if match:
+        facts["traceback"] = facts[name][match.start() :]
+        facts[name] = facts[name][: match.start()]
+        _drop_empty_texts(facts)

@@ -1,0 +1,12 @@
+"""An async generator is streamed: the first item is there before the last is made."""
+
+import asyncio
+from typing import AsyncIterator
+
+
+class Predictor:
+    async def predict(self) -> AsyncIterator[str]:
+        yield "first"
+        print("started", flush=True)
+        await asyncio.sleep(30)
+        yield "last"

@@ -1,0 +1,16 @@
+"""Waiting for a lock is interrupted."""
+
+import threading
+
+
+class Predictor:
+    def predict(self, seconds: float) -> str:
+        lock = threading.Lock()
+        lock.acquire()
+        print("started", flush=True)
+        got = None
+        try:
+            got = lock.acquire(timeout=seconds)
+        finally:
+            print("got", got)
+        return "done"

@@ -1,0 +1,14 @@
+"""Inputs that are not sent have their defaults, and `Input()` without one is None."""
+
+from cog import BaseRunner, Input
+
+
+class Predictor(BaseRunner):
+    def run(
+        self,
+        plain: int = 1,
+        described: float = Input(default=0.5, description="A number"),
+        none: str = Input(default=None),
+        factory: list[int] = Input(default_factory=lambda: [1, 2]),
+    ) -> dict:
+        return {"plain": plain, "described": described, "none": none, "factory": factory}

@@ -1,0 +1,12 @@
+"""Numbers and arrays of numpy, arrays in arrays too."""
+
+import numpy
+
+
+class Predictor:
+    def predict(self) -> dict:
+        return {
+            "number": numpy.float32(0.5),
+            "whole": numpy.int64(3),
+            "array": numpy.array([[1, 2], [3, 4]]),
+        }

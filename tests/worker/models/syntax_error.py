@@ -1,0 +1,3 @@
+"""A model that is no Python."""
+
+def run(:
