@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import trio
+from attrs import evolve
 
 from protocol.messages import (
     Cancelled,
@@ -74,7 +75,9 @@ _PREFIX = re.compile(
     r"((Async )?(P|p)rediction failed|(Async )?(T|t)raining failed|Generator iteration error"
     r"|Failed to serialize output|(S|s)etup failed|Healthcheck failed): "
 )
-_TRACEBACK = re.compile(r"^[ |+]*(Exception Group )?Traceback \(most recent call last\):", re.M)
+_TRACEBACK = re.compile(
+    r"^([ |+]*(Exception Group )?Traceback \(most recent call last\):|  File \".*\", line )", re.M
+)
 _TERMINAL = {Done: "succeeded", Failed: "failed", Cancelled: "canceled"}
 
 
@@ -98,7 +101,7 @@ def observe(model: Model, name: str) -> Observation:
             patience=_HANGING if hangs else _PATIENCE,
         ) as driver:
             observation = _Session(driver, folder, web).run(model.steps)
-    text = json.dumps(observation).replace(folder, "<folder>").replace(web, "<web>")
+    text = json.dumps(_for_toml(observation)).replace(folder, "<folder>").replace(web, "<web>")
     seen: Observation = json.loads(text)
     return seen
 
@@ -204,7 +207,7 @@ class _Session:
     def _follow(self, slot: int, place: str, step: Step) -> None:
         """Read one slot up to the terminal message; cancel the prediction when it is time to."""
         id = f"p{place}".replace("/", "-")
-        account = _Account(str(Path(self._folder, "run", id, "outputs")))
+        account = _Account(self._folder, str(Path(self._folder, "run", id, "outputs")))
         facts = self._observation[place]
         try:
             if step.cancel == "at once":
@@ -218,7 +221,7 @@ class _Session:
         facts["status"] = _TERMINAL[type(end)]
         if isinstance(end, Failed):
             facts["error"] = _plain_error(end.error)
-            _split_traceback(facts, "logs")
+            _split_traceback(facts, "logs", facts["error"])
 
     def _end_of_prediction(
         self, slot: int, id: str, account: _Account, *, cancels: bool
@@ -242,16 +245,16 @@ class _Session:
         said = [each for each in self._driver.control.history if type(each) is Log]
         facts["log"] = "".join(each.data for each in said)
         if self._observation["setup"]["status"] == "failed":
-            _split_traceback(facts, "log")
-        # Whole lines: which of two streams comes first is not promised here.
-        facts["log"] = "".join(sorted(facts["log"].splitlines(keepends=True)))
+            _split_traceback(facts, "log", self._observation["setup"]["error"])
         _drop_empty_texts(facts)
 
 
 class _Account:
     """What a supervisor keeps of a prediction's messages."""
 
-    def __init__(self, output_dir: str) -> None:
+    def __init__(self, folder: str, output_dir: str) -> None:
+        """`folder` is the worker's working folder, and the supervisor's."""
+        self._folder = folder
         self._output_dir = output_dir
         self._items: list[Any] = []
         self._is_stream = False
@@ -267,7 +270,8 @@ class _Account:
             case OutputChunk():
                 self._items.append(message.output)
             case FileOutput():
-                self._items.append(_file(message, self._output_dir))
+                file = evolve(message, filename=os.path.join(self._folder, message.filename))
+                self._items.append(_file(file, self._output_dir))
             case Done():
                 self._is_stream = message.is_stream
 
@@ -276,9 +280,9 @@ class _Account:
         many = self._is_stream or len(items) > 1
         facts: Facts = {"logs": self.logs}
         if items or many:
-            facts["output"] = _for_toml(items if many else items[0])
+            facts["output"] = items if many else items[0]
         if metrics := self._metrics.snapshot():
-            facts["metrics"] = _for_toml(metrics)
+            facts["metrics"] = metrics
         return _drop_empty_texts(facts)
 
 
@@ -303,7 +307,7 @@ def _for_toml(value: Any) -> Any:
             return {name: _for_toml(item) for name, item in value.items()}
         case list():
             return [_for_toml(item) for item in value]
-        case str() if len(value) > 1000:
+        case str() if len(value) > 4000:
             return f"{value[:10]}… ({len(value)} characters)"
         case str() if value.startswith("data:") and ";base64," in value:
             head, _, data = value.partition(";base64,")
@@ -323,10 +327,15 @@ def _plain_error(error: str) -> str:
     return error
 
 
-def _split_traceback(facts: Facts, name: str) -> None:
-    """Take the traceback off the end of a log: ours has one, coglet's has none."""
-    match = _TRACEBACK.search(facts.get(name, ""))
-    if match:
-        facts["traceback"] = facts[name][match.start() :]
-        facts[name] = facts[name][: match.start()]
+def _split_traceback(facts: Facts, name: str, error: str) -> None:
+    """Take what is told of `error` off the end of a log: ours tells it, coglet's does not.
+
+    It is a traceback, or only its last line if no frame of the model's is in it.
+    """
+    log = facts.get(name, "")
+    match = _TRACEBACK.search(log)
+    last = log[log.rfind("\n", 0, -1) + 1 :]
+    start = match.start() if match else len(log) - len(last)
+    if match or (last and error.endswith(last.rstrip("\n"))):
+        facts[name], facts["traceback"] = log[:start], log[start:]
         _drop_empty_texts(facts)

@@ -1,9 +1,11 @@
 """A plain wrapper that answers a coroutine: the model is async all the same."""
 
 import asyncio
+import functools
 
 
 def passed_on(function):
+    @functools.wraps(function)
     def wrapper(*args, **kwargs):
         return function(*args, **kwargs)
 

@@ -4,6 +4,6 @@ from cog import BaseRunner, Path
 
 
 class Predictor(BaseRunner):
-    def run(self, file: Path) -> dict:
+    def run(self, file: Path) -> list:
         assert isinstance(file, Path)
-        return {"suffix": file.suffix, "text": file.read_text(), "is_file": file.is_file()}
+        return [file.suffix, file.read_text(), file.is_file()]

@@ -6,11 +6,11 @@ from cog import BaseModel, BaseRunner
 
 
 class Output(BaseModel):
-    text: str
-    score: float = 0.5
+    label: str
     note: Optional[str] = None
+    score: float = 0.5
 
 
 class Predictor(BaseRunner):
     def run(self) -> Output:
-        return Output(text="cat")
+        return Output(label="cat")

@@ -5,8 +5,8 @@ import dataclasses
 
 @dataclasses.dataclass
 class Box:
-    left: int
     label: str
+    left: int
 
 
 @dataclasses.dataclass
@@ -16,4 +16,4 @@ class Output:
 
 class Predictor:
     def predict(self) -> Output:
-        return Output([Box(1, "cat")])
+        return Output([Box("cat", 1)])

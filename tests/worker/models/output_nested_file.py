@@ -6,12 +6,12 @@ from cog import BaseModel, BaseRunner, Path
 
 
 class Output(BaseModel):
-    name: str
     file: Path
+    name: str
 
 
 class Predictor(BaseRunner):
     def run(self) -> dict:
         pathlib.Path("note.txt").write_text("a note")
         note = Path("note.txt")
-        return {"of a model": Output(name="note", file=note), "list": [[note]]}
+        return {"list": [[note]], "of a model": Output(file=note, name="note")}

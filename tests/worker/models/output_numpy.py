@@ -6,7 +6,7 @@ import numpy
 class Predictor:
     def predict(self) -> dict:
         return {
+            "array": numpy.array([[1, 2], [3, 4]]),
             "number": numpy.float32(0.5),
             "whole": numpy.int64(3),
-            "array": numpy.array([[1, 2], [3, 4]]),
         }

@@ -10,10 +10,10 @@ class Inner(pydantic.BaseModel):
 
 
 class Output(pydantic.BaseModel):
-    zebra: int
     inner: Inner
+    label: str
 
 
 class Predictor:
     def predict(self) -> Output:
-        return Output(zebra=1, inner=Inner(when="2024-02-03"))
+        return Output(label="cat", inner=Inner(when="2024-02-03"))

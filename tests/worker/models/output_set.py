@@ -3,4 +3,4 @@
 
 class Predictor:
     def predict(self) -> dict:
-        return {"set": {1}, "frozen": frozenset({2}), "tuple": (3, 4)}
+        return {"frozen": frozenset({2}), "set": {1}, "tuple": (3, 4)}

@@ -9,10 +9,10 @@ class Point(NamedTuple):
 
 
 class Output(TypedDict):
-    points: list[Point]
     counts: dict[int, str]
+    points: list[Point]
 
 
 class Predictor:
     def predict(self) -> Output:
-        return {"points": [Point(1, 2)], "counts": {1: "one", 2: "two"}}
+        return {"counts": {1: "one", 2: "two"}, "points": [Point(1, 2)]}
