@@ -9,6 +9,5 @@ class Predictor(BaseRunner):
         plain: int = 1,
         described: float = Input(default=0.5, description="A number"),
         none: str = Input(default=None),
-        factory: list[int] = Input(default_factory=lambda: [1, 2]),
     ) -> dict:
-        return {"plain": plain, "described": described, "none": none, "factory": factory}
+        return {"plain": plain, "described": described, "none": none}
