@@ -7,9 +7,9 @@ class Predictor:
     def predict(self, seconds: float) -> str:
         lock = threading.Lock()
         lock.acquire()
-        print("started", flush=True)
         got = None
         try:
+            print("started", flush=True)
             got = lock.acquire(timeout=seconds)
         finally:
             print("got", got)

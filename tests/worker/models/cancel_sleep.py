@@ -5,9 +5,9 @@ import time
 
 class Predictor:
     def predict(self, seconds: float) -> str:
-        print("started", flush=True)
         before = time.monotonic()
         try:
+            print("started", flush=True)
             time.sleep(seconds)
         finally:
             print("slept to the end" if time.monotonic() - before >= seconds else "woken")

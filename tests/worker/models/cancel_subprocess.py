@@ -5,8 +5,8 @@ import subprocess
 
 class Predictor:
     def predict(self, seconds: str) -> str:
-        print("started", flush=True)
         try:
+            print("started", flush=True)
             subprocess.run(["sleep", seconds], check=True)
             print("the child has ended")
         finally:

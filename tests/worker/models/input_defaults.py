@@ -10,4 +10,4 @@ class Predictor(BaseRunner):
         described: float = Input(default=0.5, description="A number"),
         none: str = Input(default=None),
     ) -> dict:
-        return {"plain": plain, "described": described, "none": none}
+        return {"described": described, "none": none, "plain": plain}
