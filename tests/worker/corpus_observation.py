@@ -266,7 +266,7 @@ class _Account:
             case LogLine():
                 self.logs += message.data
             case Metric():
-                self._metrics.apply(message, 1)
+                self._metrics.apply(message)
             case OutputChunk():
                 self._items.append(message.output)
             case FileOutput():
