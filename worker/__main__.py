@@ -27,8 +27,9 @@ from protocol.messages import (
     SlotFailed,
     WorkerInfo,
 )
-from worker import __version__, error_text, sdk, thread_interrupter
+from worker import __version__, error_text, scope, sdk, thread_interrupter
 from worker.capture import Capture
+from worker.contexts import install_contexts
 from worker.control import Control
 from worker.descriptors import move_up, take_descriptors
 from worker.engines.asyncio_loop import AsyncioEngine
@@ -117,6 +118,7 @@ class Worker:
         self._connect(init)
         sdk.install()
         install_streams(self._router, self._capture.catch_up, self._checkpoint)
+        install_contexts([self._router.current, scope.current])
         self._capture.start()
         atexit.register(self._flush_logs)  # the first one, so it runs after all of the model's
         os.register_at_fork(after_in_child=self._leave_to_child)

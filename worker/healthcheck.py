@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.messages import HealthcheckResult, HealthStatus
 from worker import error_text
+from worker.scope import enter_silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,7 @@ class Healthchecks:
 
     def _run(self, check: Callable[[], Any], running: Future[Any]) -> None:
         self._router.set_current(self._router.nobody)
+        enter_silence()
         try:
             answer = check()
             if inspect.isawaitable(answer):

@@ -131,7 +131,8 @@ class LogRouter:
         """`nobody` takes what belongs to no prediction."""
         self.nobody = nobody
         self._sole: LogSink | None = None
-        self._current: ContextVar[LogSink | None] = ContextVar("coglet_log", default=None)
+        self.current: ContextVar[LogSink | None] = ContextVar("coglet_log", default=None)
+        """The sink of the prediction to which a context belongs."""
         self._plain: dict[LogSource, list[str]] | None = None
 
     def set_sole(self, sink: LogSink | None) -> None:
@@ -140,11 +141,11 @@ class LogRouter:
 
     def set_current(self, sink: LogSink) -> None:
         """The current context, and what copies it, write to `sink`."""
-        self._current.set(sink)
+        self.current.set(sink)
 
     def sink(self) -> LogSink:
         """The sink of whoever asks."""
-        return self._current.get() or self._sole or self.nobody
+        return self.current.get() or self._sole or self.nobody
 
     def write(self, source: LogSource, text: str) -> None:
         """Log `text` for whoever calls."""

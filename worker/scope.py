@@ -21,7 +21,7 @@ from protocol.messages import Metric, MetricMode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["MetricRecorder", "Scope", "active_scope", "current_scope"]
+__all__ = ["MetricRecorder", "Scope", "active_scope", "current", "current_scope", "enter_silence"]
 
 NAME_MAX: Final = 128
 """Bytes of UTF-8 in the name of a metric."""
@@ -139,7 +139,8 @@ class Scope:
         return f"Scope({self.metrics!r})"
 
 
-_current: ContextVar[Scope | None] = ContextVar("coglet_scope", default=None)
+current: ContextVar[Scope | None] = ContextVar("coglet_scope", default=None)
+"""The scope of the prediction to which a context belongs."""
 _open: list[Scope] = []
 """The scopes of this process; a list, because a scope may be found from any thread."""
 _process_wide: list[Scope] = []
@@ -159,7 +160,7 @@ def active_scope(
             at a time: with several, such a thread would write on a neighbour.
     """
     scope = Scope(MetricRecorder(send_metric), dict(context))
-    token = _current.set(scope)
+    token = current.set(scope)
     _open.append(scope)
     if process_wide:
         _process_wide[:] = [scope]
@@ -170,12 +171,17 @@ def active_scope(
         _open.remove(scope)
         if scope in _process_wide:
             _process_wide.clear()
-        _current.reset(token)
+        current.reset(token)
+
+
+def enter_silence() -> None:
+    """From now on the current context, and what copies it, belongs to no prediction."""
+    current.set(Scope(MetricRecorder(), {}))
 
 
 def current_scope() -> Scope:
     """The scope of the prediction that runs here; a silent one outside of predictions."""
-    scope = _current.get()
+    scope = current.get()
     if scope is None and _process_wide:
         return _process_wide[0]
     return Scope(MetricRecorder(), {}) if scope is None else scope
