@@ -275,7 +275,7 @@ class Incarnation:
             case m.Ready():
                 self._on_ready(message)
             case m.Idle():
-                self._slot(message.slot).idle()
+                self._on_idle(message.slot)
             case m.SlotFailed() if self._ready is None:
                 self._give_up(Cause.SETUP_FAILED, message.error)
             case m.SlotFailed():
@@ -318,6 +318,13 @@ class Incarnation:
             raise UnexpectedMessage(f"ready with {len(message.slots)} slot ids, not {slots}")
         self._ready = message
         self._ready_to.send_nowait(message)
+
+    def _on_idle(self, slot_id: str) -> None:
+        if self._ready is not None and not self._slots and slot_id in self._ready.slots:
+            # It has come with `ready`, before its slot has begun.
+            self._telemetry.unexpected_idle(slot_id)
+        else:
+            self._slot(slot_id).idle()
 
     def _slot(self, slot_id: str) -> SlotTask:
         slot = self._slots.get(slot_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from supervisor.interface import PredictionView
     from supervisor.state.prediction import Prediction
 
-__all__ = ["Job"]
+__all__ = ["TRIES_MAX", "Job"]
+
+TRIES_MAX: Final = 3
+"""Workers that a prediction may wait for, or be handed to, in vain."""
 
 
 class Job:
@@ -40,7 +43,7 @@ class Job:
         self.accepted = 0
         """Set by the allocator: a job that was accepted before another has the lower number."""
         self.tries = 0
-        """Counted by the slot tasks: workers that could not be handed it."""
+        """Workers that could not be handed it, or did not become ready while it waited."""
         self._withdraw = withdraw
         self._notify_over = over
         self._scope: trio.CancelScope | None = None

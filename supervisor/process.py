@@ -293,6 +293,9 @@ async def _open_background() -> AsyncGenerator[trio.Nursery]:
 
 @asynccontextmanager
 async def _run_folder() -> AsyncGenerator[str]:
+    # Whoever has cleared up the temporary folder itself takes no server down.
+    with suppress(OSError):
+        os.mkdir(tempfile.gettempdir())
     folder = tempfile.mkdtemp(prefix="coglet-trio-")
     try:
         yield folder

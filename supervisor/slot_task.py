@@ -23,7 +23,7 @@ from protocol.messages import (
     ProtocolVersion,
 )
 from supervisor.ending import Cause, IncarnationEnd
-from supervisor.job import Job
+from supervisor.job import TRIES_MAX, Job
 from supervisor.message_reader import MessageReader
 from supervisor.prediction_folder import PredictionFolder, RunFolderLost
 from supervisor.request_writer import RequestWriter
@@ -34,10 +34,7 @@ if TYPE_CHECKING:
     from protocol.messages import LogSource, SlotResponse
     from supervisor.incarnation import WorkerContext
 
-__all__ = ["TRIES_MAX", "SlotTask"]
-
-TRIES_MAX: Final = 3
-"""Workers that a prediction may be handed to in vain."""
+__all__ = ["SlotTask"]
 
 _FOREIGN_CANCEL_INTERVAL: Final = 0.2
 """Seconds. A foreign worker ignores a cancel that comes before it has read `predict`."""

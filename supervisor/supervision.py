@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from supervisor.incarnation import Incarnation
+from supervisor.job import TRIES_MAX
 from supervisor.state.restart import RestartPolicy
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Supervision:
 
     async def _pause(self, end: IncarnationEnd) -> None:
         self._telemetry.worker_ended(end.reason(), end.worker.last_words if end.worker else "")
+        if end.ready_for is None:
+            self._fail_hopeless(end)
         pause = self._policy.pause_after(end.ready_for)
         self._health.failed(end.reason(), pause=pause)
         self._telemetry.worker_restarting(pause, self._policy.failures)
@@ -91,6 +94,15 @@ class Supervision:
         return Incarnation(
             self._config, self._allocator, self._health, self._telemetry, self._open_link
         )
+
+    def _fail_hopeless(self, end: IncarnationEnd) -> None:
+        """Fail who has waited for several workers of which none became ready."""
+        for job in self._allocator.withdraw_all():
+            job.tries += 1
+            if job.tries < TRIES_MAX:
+                self._allocator.put_back(job)
+            else:
+                job.failed(f"No worker could be started, {TRIES_MAX} times: {end.reason()}")
 
     def _fail_waiting(self, error: str) -> None:
         for job in self._allocator.withdraw_all():

@@ -514,6 +514,21 @@ async def test_idle_without_a_prediction_is_only_noted(
     assert [entry for entry in logs if entry["event"] == "Idle without a prediction"]
 
 
+async def test_idle_right_behind_ready_is_only_noted(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    with capture_logs() as logs:
+        async with living(worker) as life:
+            await worker.say(worker.ready(), m.Idle(worker.slot_ids[0]))
+            await wait_all_tasks_blocked()
+            job = life.submit()
+            await worker.slots[0].receive()
+            await worker.done("p1")
+            assert (await ending(job)).status is S.SUCCEEDED
+    assert [entry for entry in logs if entry["event"] == "Idle without a prediction"]
+
+
 # --- poison -----------------------------------------------------------------------------------
 
 

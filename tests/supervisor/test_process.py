@@ -709,6 +709,17 @@ async def test_no_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
             pytest.fail("it was opened")
 
 
+async def test_a_temporary_folder_that_was_cleared_away_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, temp_root: str
+) -> None:
+    folder = os.path.join(temp_root, "gone")
+    monkeypatch.setattr(tempfile, "tempdir", folder)
+    with trio.fail_after(PATIENCE):
+        async with open_worker(foreign("")) as link:
+            assert (await link.ended()).exit_code == 0
+    os.rmdir(folder)
+
+
 async def test_out_of_descriptors(temp_root: str) -> None:
     """With each number of free descriptors, from none up to enough."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -20,8 +20,9 @@ from supervisor.control_channel import ControlChannel
 from supervisor.ending import Cause
 from supervisor.incarnation import WorkerContext
 from supervisor.interface import AtCapacity, PredictionStatus
+from supervisor.job import TRIES_MAX
 from supervisor.model_schema import ModelSchema
-from supervisor.slot_task import TRIES_MAX, SlotTask
+from supervisor.slot_task import SlotTask
 from supervisor.telemetry import Telemetry
 from tests.supervisor.fake_worker import CRASHED, EXITED, FakeWorker, Life, ending, living
 

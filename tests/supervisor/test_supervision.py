@@ -101,6 +101,27 @@ async def supervised(folder: Path, times: Times = STEADY) -> AsyncIterator[Super
         nursery.cancel_scope.cancel()
 
 
+async def test_who_waits_is_told_when_no_worker_can_be_started(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with supervised(tmp_path) as subject:
+        first = await subject.workers.next()
+        await first.set_up()
+        running = subject.submit("running")
+        await first.slots[0].receive()
+        waiting = subject.submit("waiting")
+        subject.workers.spawn_errors = 3
+        first.die(CRASHED)
+        assert (await ending(running)).error.startswith("Worker crashed")
+        view = await ending(waiting)
+        assert view.status is S.FAILED
+        assert (
+            view.error == "No worker could be started, 3 times: it could not be started: no memory"
+        )
+        await (await subject.workers.next()).set_up()
+        assert subject.state is HealthState.READY
+
+
 async def test_a_crashed_worker_is_replaced(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with supervised(tmp_path) as subject:
         first = await subject.workers.next()
