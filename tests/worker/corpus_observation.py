@@ -7,12 +7,10 @@ taken off: folders and ports, the prefixes of errors, how a text was cut into me
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import os
 import queue
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,27 +20,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import trio
-from attrs import evolve
-
 from protocol.messages import (
     Cancelled,
     Done,
     Failed,
-    FileOutput,
     Idle,
     Log,
-    LogLine,
-    Metric,
-    OutputChunk,
     Predict,
     ProtocolVersion,
     Ready,
     Shutdown,
     SlotFailed,
 )
-from supervisor.outputs import OutputUnreadable, collect_file
-from supervisor.state.metrics import Metrics
+from tests.worker.corpus_facts import (
+    Account,
+    Facts,
+    drop_empty_texts,
+    for_toml,
+    plain_error,
+    split_traceback,
+)
 from tests.worker.driver import DEADLINE, Driver, Ended, worker
 
 if TYPE_CHECKING:
@@ -50,10 +47,7 @@ if TYPE_CHECKING:
 
     from tests.worker.corpus import Model, Step
 
-__all__ = ["WORKERS", "Facts", "Observation", "observe"]
-
-Facts: TypeAlias = dict[str, Any]
-"""What is seen at one place: `status`, `output`, `error`, `logs` … What is null is not there."""
+__all__ = ["WORKERS", "Observation", "observe"]
 
 Observation: TypeAlias = dict[str, Facts]
 """All that is seen, by place."""
@@ -71,13 +65,6 @@ _PATIENCE = DEADLINE * (3 if os.environ.get("CI") else 1)
 _HANGING = 2.0
 """Seconds after which a worker that is known to hang is believed to."""
 
-_PREFIX = re.compile(
-    r"((Async )?(P|p)rediction failed|(Async )?(T|t)raining failed|Generator iteration error"
-    r"|Failed to serialize output|(S|s)etup failed|Healthcheck failed): "
-)
-_TRACEBACK = re.compile(
-    r"^([ |+]*(Exception Group )?Traceback \(most recent call last\):|  File \".*\", line )", re.M
-)
 _TERMINAL = {Done: "succeeded", Failed: "failed", Cancelled: "canceled"}
 
 
@@ -101,7 +88,7 @@ def observe(model: Model, name: str) -> Observation:
             patience=_HANGING if hangs else _PATIENCE,
         ) as driver:
             observation = _Session(driver, folder, web).run(model.steps)
-    text = json.dumps(_for_toml(observation)).replace(folder, "<folder>").replace(web, "<web>")
+    text = json.dumps(for_toml(observation)).replace(folder, "<folder>").replace(web, "<web>")
     seen: Observation = json.loads(text)
     return seen
 
@@ -160,7 +147,7 @@ class _Session:
             facts["status"] = DIED
             raise
         if isinstance(end, SlotFailed):
-            facts |= {"status": "failed", "error": _plain_error(end.error)}
+            facts |= {"status": "failed", "error": plain_error(end.error)}
             return False
         facts["status"] = "ready"
         if end.schema is not None:
@@ -182,7 +169,7 @@ class _Session:
                 result = self._driver.healthcheck(place)
                 facts["status"] = result.status.value
                 if result.error is not None:
-                    facts["error"] = _plain_error(result.error)
+                    facts["error"] = plain_error(result.error)
 
     def _predict(self, places: dict[int, str], inputs: list[Any], step: Step) -> None:
         """One prediction in each slot of `places`, to their ends, and the slots back to idle."""
@@ -207,7 +194,7 @@ class _Session:
     def _follow(self, slot: int, place: str, step: Step) -> None:
         """Read one slot up to the terminal message; cancel the prediction when it is time to."""
         id = f"p{place}".replace("/", "-")
-        account = _Account(self._folder, str(Path(self._folder, "run", id, "outputs")))
+        account = Account(self._folder, str(Path(self._folder, "run", id, "outputs")))
         facts = self._observation[place]
         try:
             if step.cancel == "at once":
@@ -220,11 +207,11 @@ class _Session:
             facts |= account.facts()
         facts["status"] = _TERMINAL[type(end)]
         if isinstance(end, Failed):
-            facts["error"] = _plain_error(end.error)
-            _split_traceback(facts, "logs", facts["error"])
+            facts["error"] = plain_error(end.error)
+            split_traceback(facts, "logs", facts["error"])
 
     def _end_of_prediction(
-        self, slot: int, id: str, account: _Account, *, cancels: bool
+        self, slot: int, id: str, account: Account, *, cancels: bool
     ) -> Done | Failed | Cancelled:
         while True:
             message = self._driver.slots[slot].next()
@@ -245,97 +232,5 @@ class _Session:
         said = [each for each in self._driver.control.history if type(each) is Log]
         facts["log"] = "".join(each.data for each in said)
         if self._observation["setup"]["status"] == "failed":
-            _split_traceback(facts, "log", self._observation["setup"]["error"])
-        _drop_empty_texts(facts)
-
-
-class _Account:
-    """What a supervisor keeps of a prediction's messages."""
-
-    def __init__(self, folder: str, output_dir: str) -> None:
-        """`folder` is the worker's working folder, and the supervisor's."""
-        self._folder = folder
-        self._output_dir = output_dir
-        self._items: list[Any] = []
-        self._is_stream = False
-        self._metrics = Metrics(1024 * 1024)
-        self.logs = ""
-
-    def add(self, message: Any) -> None:
-        match message:
-            case LogLine():
-                self.logs += message.data
-            case Metric():
-                self._metrics.apply(message)
-            case OutputChunk():
-                self._items.append(message.output)
-            case FileOutput():
-                file = evolve(message, filename=os.path.join(self._folder, message.filename))
-                self._items.append(_file(file, self._output_dir))
-            case Done():
-                self._is_stream = message.is_stream
-
-    def facts(self) -> Facts:
-        items = self._items
-        many = self._is_stream or len(items) > 1
-        facts: Facts = {"logs": self.logs}
-        if items or many:
-            facts["output"] = items if many else items[0]
-        if metrics := self._metrics.snapshot():
-            facts["metrics"] = metrics
-        return _drop_empty_texts(facts)
-
-
-def _file(message: FileOutput, output_dir: str) -> Any:
-    """A file as the client gets it, but readable if it is text."""
-    collect = functools.partial(
-        collect_file, message, output_dir=output_dir, anywhere=True, limit=100_000_000
-    )
-    try:
-        value, _ = trio.run(collect)
-    except OutputUnreadable:
-        return "<unreadable file>"
-    return value
-
-
-def _for_toml(value: Any) -> Any:
-    """`value` as TOML can hold it, long texts shortened, and data URLs of texts made readable."""
-    match value:
-        case None:
-            return "<null>"
-        case dict():
-            return {name: _for_toml(item) for name, item in value.items()}
-        case list():
-            return [_for_toml(item) for item in value]
-        case str() if len(value) > 4000:
-            return f"{value[:10]}… ({len(value)} characters)"
-        case str() if value.startswith("data:") and ";base64," in value:
-            head, _, data = value.partition(";base64,")
-            return f"{head},{base64.b64decode(data).decode(errors='replace')}"
-    return value
-
-
-def _drop_empty_texts(facts: Facts) -> Facts:
-    for name in [name for name in ("logs", "log") if not facts.get(name, True)]:
-        del facts[name]
-    return facts
-
-
-def _plain_error(error: str) -> str:
-    while match := _PREFIX.match(error):
-        error = error[match.end() :]
-    return error
-
-
-def _split_traceback(facts: Facts, name: str, error: str) -> None:
-    """Take what is told of `error` off the end of a log: ours tells it, coglet's does not.
-
-    It is a traceback, or only its last line if no frame of the model's is in it.
-    """
-    log = facts.get(name, "")
-    match = _TRACEBACK.search(log)
-    last = log[log.rfind("\n", 0, -1) + 1 :]
-    start = match.start() if match else len(log) - len(last)
-    if match or (last and error.endswith(last.rstrip("\n"))):
-        facts[name], facts["traceback"] = log[:start], log[start:]
-        _drop_empty_texts(facts)
+            split_traceback(facts, "log", self._observation["setup"]["error"])
+        drop_empty_texts(facts)
