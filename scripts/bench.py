@@ -1,11 +1,14 @@
 """Measure our server against the published coglet's, in one run, on this machine.
 
-    .venv/bin/python scripts/bench.py [MEASURE ...] [--seconds 3] [--rounds 6] [--profile]
+    .venv/bin/python scripts/bench.py [MEASURE ...] [--workers] [--seconds 3] [--rounds 6]
+    .venv/bin/python scripts/bench.py [MEASURE ...] --profile
 
 Both servers run all the time, with the same model in the same environment; one round of the one is
 followed by one of the other. Printed are successful predictions a second (what is answered with 409
 is asked again and not counted), their ratio with its spread over the rounds, and the CPU time of
-each process for one prediction. `--profile` then runs ours alone under cProfile.
+each process for one prediction. With `--workers` there is no server: the two workers are driven
+over the wire, by the same small parent, so that the cost of HTTP does not hide theirs. `--profile`
+runs our server alone under cProfile.
 """
 
 from __future__ import annotations
@@ -25,12 +28,13 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from bench_measures import MEASURES, Connection, Measure  # noqa: E402
+from bench_measures import MEASURES, Connection, Measure, Result, ask_server  # noqa: E402
+from bench_workers import Worker, running_worker  # noqa: E402
 
 from tests.interop.cells import Cell  # noqa: E402
 from tests.interop.environments import VERSIONS, environment_python  # noqa: E402
@@ -79,11 +83,25 @@ class Running:
             time.sleep(0.05)
         raise RuntimeError(f"{self.name} is not ready (exit code {self._process.poll()})")
 
-    def cpu_seconds(self) -> dict[str, float]:
-        """CPU time so far of the server and of all below it, the worker among them."""
-        times: dict[str, float] = {"server": _cpu_of(self._process.pid)}
-        times["worker"] = sum(map(_cpu_of, _below(self._process.pid)))
-        return times
+    @property
+    def pid(self) -> int:
+        """The server's process; the worker's is below it."""
+        return self._process.pid
+
+    def measure(self, measure: Measure, seconds: float) -> Result:
+        """One round."""
+        return ask_server(self.port, measure, seconds)
+
+
+def cpu_seconds(party: Party) -> dict[str, float]:
+    """CPU time so far of the worker, which is below its server, and of that."""
+    if isinstance(party, Worker):
+        return {"worker": _cpu_of(party.pid)}
+    return {"server": _cpu_of(party.pid), "worker": sum(map(_cpu_of, _below(party.pid)))}
+
+
+Party: TypeAlias = Running | Worker
+"""What is measured: a server with its worker, or a worker alone."""
 
 
 def _cpu_of(pid: int) -> float:
@@ -159,38 +177,43 @@ def profiled(argv: list[str], python: Path, folder: Path) -> list[str]:
     ]
 
 
-def compare(measure: Measure, seconds: float, rounds: int, version: str) -> None:
-    """Run one measure on both servers and print what came out."""
+def start(
+    name: str, measure: Measure, version: str, *, alone: bool
+) -> contextlib.AbstractContextManager[Party]:
+    """A party by its name, "ours" or "coglet": a worker, alone or with its server."""
+    if alone:
+        return running_worker(name, version, measure)
+    return serving(Cell(name, name, version), measure)
+
+
+def compare(measure: Measure, seconds: float, rounds: int, coglet: Party, ours: Party) -> None:
+    """Run one measure on both and print what came out."""
     print(f"{measure.name}: {measure.about}", flush=True)
-    with (
-        serving(Cell("coglet", "coglet", version), measure) as coglet,
-        serving(Cell("ours", "ours", version), measure) as ours,
-    ):
-        for running in (coglet, ours):
-            measure.run(running.port, min(seconds, 1.0))
-        rates: dict[str, list[float]] = {"coglet": [], "ours": []}
-        for number in range(rounds):
-            order = (coglet, ours) if number % 2 == 0 else (ours, coglet)
-            for running in order:
-                rates[running.name].append(one_round(running, measure, seconds))
+    for party in (coglet, ours):
+        party.measure(measure, min(seconds, 1.0))
+    rates: dict[str, list[float]] = {"coglet": [], "ours": []}
+    for number in range(rounds):
+        order = (coglet, ours) if number % 2 == 0 else (ours, coglet)
+        for party in order:
+            rates[party.name].append(one_round(party, measure, seconds))
     for name, found in rates.items():
         print(f"  {name:<7} {spread(found, '9,.1f')} predictions/s")
     ratios = [ours / coglet for coglet, ours in zip(rates["coglet"], rates["ours"], strict=True)]
     print(f"  ours / coglet: {spread(ratios, '.2f')}")
 
 
-def one_round(running: Running, measure: Measure, seconds: float) -> float:
+def one_round(party: Party, measure: Measure, seconds: float) -> float:
     """Successful predictions a second."""
-    before = running.cpu_seconds()
-    result = measure.run(running.port, seconds)
-    after = running.cpu_seconds()
+    before = cpu_seconds(party)
+    result = party.measure(measure, seconds)
+    after = cpu_seconds(party)
     cpu = "  ".join(
         f"{name} {(after[name] - before[name]) / max(result.succeeded, 1) * 1e6:6.0f} us CPU"
         for name in before
     )
     rate = result.succeeded / result.seconds
     print(
-        f"  {running.name:<7} {rate:9,.1f}/s  p50 {result.p50 * 1e3:.2f} ms"
+        f"  {party.name:<7} {rate:9,.1f}/s  p50 {result.p50 * 1e3:.2f} ms"
         f"  p99 {result.p99 * 1e3:.2f} ms  refused {result.refused}  failed {result.failed}  {cpu}",
         flush=True,
     )
@@ -206,7 +229,7 @@ def show_profile(measure: Measure, seconds: float, version: str) -> None:
     """Run ours alone under cProfile; print where supervisor and worker spend their time."""
     with tempfile.TemporaryDirectory(prefix="bench-profile-") as name:
         with serving(Cell("ours", "ours", version), measure, Path(name)) as ours:
-            result = measure.run(ours.port, seconds)
+            result = ours.measure(measure, seconds)
         print(f"{measure.name} under cProfile: {result.succeeded} predictions")
         for part in ("supervisor", "worker"):
             file = Path(name) / part
@@ -250,12 +273,17 @@ def package_of(file: str) -> str:
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join(MEASURES))
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="measures:\n" + "\n".join(f"  {m.name:<12}{m.about}" for m in MEASURES.values()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("measures", nargs="*", metavar="MEASURE", help="all if none is named")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one round")
     parser.add_argument("--rounds", type=int, default=6, help="rounds of each server")
     parser.add_argument("--version", default=VERSIONS[0], choices=VERSIONS, help="coglet's")
-    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--workers", action="store_true", help="drive the workers, no servers")
+    parser.add_argument("--profile", action="store_true", help="our server alone, under cProfile")
     options = parser.parse_args()
     for name in options.measures or MEASURES:
         if name not in MEASURES:
@@ -263,8 +291,13 @@ def main() -> int:
         measure = MEASURES[name]
         if options.profile:
             show_profile(measure, options.seconds, options.version)
-        else:
-            compare(measure, options.seconds, options.rounds, options.version)
+            continue
+        with contextlib.ExitStack() as stack:
+            parties = (
+                stack.enter_context(start(name, measure, options.version, alone=options.workers))
+                for name in ("coglet", "ours")
+            )
+            compare(measure, options.seconds, options.rounds, *parties)
     return 0
 
 

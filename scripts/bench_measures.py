@@ -1,13 +1,15 @@
-"""What `bench.py` measures, and the client that it measures with.
+"""What `bench.py` measures, and the client that it measures servers with.
 
-The client is a plain blocking socket with the requests made up beforehand: it has to cost little,
+The client is plain blocking sockets with the requests made up beforehand: it has to cost little,
 and the same for every server.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import selectors
 import socket
 import statistics
 import time
@@ -15,56 +17,69 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-__all__ = ["MEASURES", "Connection", "Measure", "Result"]
+__all__ = ["ANSWER_LIMIT", "MEASURES", "Connection", "Measure", "Result", "ask_server"]
 
 ANSWER_LIMIT = 30.0
 """Seconds until an answer has to be complete."""
 
+CHUNKS = 10_000
+LINES = 100_000
 
-class Connection:
-    """One keep-alive connection to a server on this machine."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._socket = socket.create_connection(("127.0.0.1", port), ANSWER_LIMIT)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+@dataclass(frozen=True)
+class Measure:
+    """One measure: a model, and what it is asked again and again, in each of its slots at once."""
 
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
+    name: str
+    about: str
+    ref: str
+    """A model of `tests/models/interop`."""
+    input: dict[str, Any]
+    slots: int = 1
+    has: tuple[bytes, int] = (b"", 0)
+    """What has to be in an answer, and how often: nothing may be lost on the way."""
 
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self._socket.close()
+    def is_complete(self, answer: bytes | bytearray) -> bool:
+        """Whether all is in an answer that has to be."""
+        word, count = self.has
+        return not word or answer.count(word) == count
 
-    def get(self, path: str) -> tuple[int, bytes]:
-        """The status and the body of the answer."""
-        return self.ask(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\n\r\n".encode())
 
-    def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Send a whole request; the status and the body of the answer.
-
-        Raises:
-            OSError: the connection broke, or the answer took too long.
-        """
-        self._socket.sendall(request)
-        data = self._socket.recv(65536)
-        while b"\r\n\r\n" not in data:
-            data += self._more()
-        head, _, body = data.partition(b"\r\n\r\n")
-        lines = head.lower().split(b"\r\n")
-        length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
-        while len(body) < length:
-            body += self._more()
-        return int(head[9:12]), body
-
-    def _more(self) -> bytes:
-        data = self._socket.recv(1 << 20)
-        if not data:
-            raise ConnectionError("the server closed the connection")
-        return data
+MEASURES = {
+    measure.name: measure
+    for measure in [
+        Measure(
+            name="sequential",
+            about="a sync model that does nothing, one client, one request at a time",
+            ref="noop.py:Predictor",
+            input={"text": "hello"},
+        ),
+        Measure(
+            name="async8",
+            about="an async model that does nothing, 8 slots, 8 clients",
+            ref="noop_async.py:Predictor",
+            input={"text": "hello"},
+            slots=8,
+        ),
+        Measure(
+            name="chunks",
+            about=f"a generator of {CHUNKS:,} short texts, collected into one answer, one client",
+            ref="many.py:Chunks",
+            input={"count": CHUNKS},
+            has=(b'"token ', CHUNKS),
+        ),
+        Measure(
+            name="logs",
+            about=f"a model that prints {LINES:,} lines, all of them in the answer, one client",
+            ref="many.py:Lines",
+            input={"count": LINES},
+            has=(b"line ", LINES),
+        ),
+    ]
+}
+"""All of them by name. Another one is another entry."""
 
 
 @dataclass
@@ -89,17 +104,52 @@ class Result:
         return ordered[len(ordered) * 99 // 100] if ordered else 0.0
 
 
-@dataclass(frozen=True)
-class Measure:
-    """One measure: a model, and what is done to its server for so many seconds."""
+class Connection:
+    """One keep-alive connection to a server on this machine."""
 
-    name: str
-    about: str
-    ref: str
-    """A model of `tests/models/interop`."""
-    slots: int
-    run: Callable[[int, float], Result]
-    """Called with the server's port and the seconds."""
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.socket = socket.create_connection(("127.0.0.1", port), ANSWER_LIMIT)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.socket.close()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """The status and the body of the answer. Raises OSError."""
+        self.send(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{self._port}\r\n\r\n".encode())
+        return self.answer()
+
+    def send(self, request: bytes) -> None:
+        """Send a whole request. Raises OSError."""
+        self.socket.sendall(request)
+
+    def answer(self) -> tuple[int, bytes]:
+        """The status and the body of the answer to the last request.
+
+        Raises:
+            OSError: the connection broke, or the answer took too long.
+        """
+        data = self.socket.recv(65536)
+        while b"\r\n\r\n" not in data:
+            data += self._more()
+        head, _, body = data.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
+        while len(body) < length:
+            body += self._more()
+        return int(head[9:12]), body
+
+    def _more(self) -> bytes:
+        data = self.socket.recv(1 << 20)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        return data
 
 
 def predictions(port: int, input: dict[str, Any]) -> Iterator[bytes]:
@@ -116,37 +166,38 @@ def predictions(port: int, input: dict[str, Any]) -> Iterator[bytes]:
         ).encode()
 
 
-def sequential(port: int, seconds: float) -> Result:
-    """One client that asks, waits for the answer, and asks again."""
-    requests = predictions(port, {"text": "hello"})
+def ask_server(port: int, measure: Measure, seconds: float) -> Result:
+    """As many clients as there are slots; each asks, waits for the answer, and asks again.
+
+    Each asks once at least, and none begins anew after `seconds`.
+    """
+    requests = predictions(port, measure.input)
     result = Result()
-    with Connection(port) as connection:
-        start = now = time.perf_counter()
-        while now - start < seconds:
-            status, body = connection.ask(next(requests))
-            after = time.perf_counter()
-            if status == 200 and b'"succeeded"' in body:
-                result.succeeded += 1
-                result.latencies.append(after - now)
-            elif status == 409:
-                result.refused += 1
-            else:
-                result.failed += 1
-            now = after
-        result.seconds = now - start
+    asked: dict[int, float] = {}
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+        start = time.perf_counter()
+        for _ in range(measure.slots):
+            connection = stack.enter_context(Connection(port))
+            key = selector.register(connection.socket, selectors.EVENT_READ, connection)
+            asked[key.fd] = time.perf_counter()
+            connection.send(next(requests))
+        while asked:
+            ready = selector.select(ANSWER_LIMIT)
+            if not ready:
+                raise TimeoutError(f"no answer in {ANSWER_LIMIT} s")
+            for key, _ in ready:
+                status, body = key.data.answer()
+                now = time.perf_counter()
+                latency = now - asked.pop(key.fd)
+                if status == 200 and b'"succeeded"' in body and measure.is_complete(body):
+                    result.succeeded += 1
+                    result.latencies.append(latency)
+                elif status == 409:
+                    result.refused += 1
+                else:
+                    result.failed += 1
+                if now - start < seconds:
+                    asked[key.fd] = now
+                    key.data.send(next(requests))
+        result.seconds = time.perf_counter() - start
     return result
-
-
-MEASURES = {
-    measure.name: measure
-    for measure in [
-        Measure(
-            name="sequential",
-            about="a sync model that does nothing, one keep-alive client, one request at a time",
-            ref="noop.py:Predictor",
-            slots=1,
-            run=sequential,
-        ),
-    ]
-}
-"""All of them by name. Another one is another entry."""
