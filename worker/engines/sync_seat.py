@@ -146,6 +146,8 @@ class SyncSeat:
             finally:
                 inputs.__exit__(None, None, None)
         except BaseException as error:
+            if self._interrupter.cancelled and isinstance(error, asyncio.CancelledError):
+                return answer.cancelled()
             if self._only_one:
                 self._place.capture.catch_up()  # what C code said comes before the traceback
             return answer.outcome_of(error)
