@@ -345,9 +345,9 @@ def test_an_orphan_that_does_not_stop_is_ended(tmp_path: Path) -> None:
     import time
     class Predictor:
         def predict(self):
-            print("begun")
             while True:
                 try:
+                    print("begun")
                     time.sleep(600)
                 except BaseException:
                     pass

@@ -20,9 +20,9 @@ class Predictor:
         if stuck:
             mutex = ctypes.create_string_buffer(64)
             libc.pthread_mutex_lock(mutex)
-            print("stuck")
             while True:
                 try:
+                    print("stuck")
                     libc.pthread_mutex_lock(mutex)  # no signal interrupts this
                 except BaseException:
                     pass    # it came before that
