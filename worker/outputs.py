@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set, ValuesView
 from math import isfinite
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from protocol.messages import FileKind, FileOutput, OutputChunk
 from protocol.spill import write_spill
 from worker.output_files import is_file, save_file
 from worker.places import ROOT, OutputFailure
-from worker.plain_json import bad_text, plain_json
+from worker.plain_json import bad_text, is_array, plain_json
 
 __all__ = ["OutputFailure", "OutputWriter", "stream_of"]
 
@@ -87,10 +87,19 @@ class OutputWriter:
 def stream_of(result: Any) -> Iterator[Any] | None:
     """The items of a result that is to be sent item by item; None: it is a single value.
 
-    Lists, tuples, generators and other iterators are; open files, which are iterators too, are not.
+    All that becomes a list in JSON is, and so are generators and other iterators. (A schema says
+    "array" of it, and the supervisor makes an array of what is no stream by putting it into one.)
+    Open files, which are iterators too, are not.
     """
     if isinstance(result, list | tuple):
         return iter(result)
-    if isinstance(result, Iterator) and not isinstance(result, io.IOBase):
+    if isinstance(result, str | bytes | bytearray | memoryview | io.IOBase):
+        return None
+    if isinstance(result, Iterator):
         return result
+    if isinstance(result, Sequence | Set | ValuesView):
+        return iter(result)
+    if is_array(result):
+        values = result.tolist()  # of no dimension, it is a number
+        return iter(values) if isinstance(values, list) else None
     return None

@@ -23,7 +23,7 @@ from worker.places import ROOT, OutputFailure, Place
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DEPTH_MAX", "MASK", "bad_text", "plain_json"]
+__all__ = ["DEPTH_MAX", "MASK", "bad_text", "is_array", "plain_json"]
 
 DEPTH_MAX: Final = 100
 """Levels of lists and objects in one output; coglet's supervisor parses 127."""
@@ -68,6 +68,11 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is an array or a scalar of numpy, a tensor of PyTorch, or alike."""
+    return callable(getattr(type(value), "tolist", None)) and hasattr(value, "dtype")
 
 
 class _Walk:
@@ -140,7 +145,7 @@ class _Walk:
             return as_data_url(bytes(value))
         if is_file(value):
             return file_as_data_url(value, place)
-        if callable(getattr(kind, "tolist", None)) and hasattr(value, "dtype"):  # numpy, torch
+        if is_array(value):
             return self._again(value.tolist(), place)
         if isinstance(value, Sequence | Set | ValuesView | Iterator):
             return self._items(value, place)

@@ -39,12 +39,13 @@ _TRACEBACK = re.compile(
 class Account:
     """What a supervisor keeps of a prediction's messages."""
 
-    def __init__(self, folder: str, output_dir: str) -> None:
-        """`folder` is the worker's working folder, and the supervisor's."""
+    def __init__(self, folder: str, output_dir: str, *, is_array: bool) -> None:
+        """`folder` is the worker's, and the supervisor's; `is_array`: its schema says so."""
         self._folder = folder
         self._output_dir = output_dir
         self._items: list[Any] = []
-        self._is_stream = False
+        self._is_array = is_array
+        self._is_done = False
         self._metrics = Metrics(1024 * 1024)
         self.logs = ""
 
@@ -61,15 +62,20 @@ class Account:
                 file = evolve(message, filename=os.path.join(self._folder, message.filename))
                 self._items.append(_file(file, self._output_dir))
             case Done():
-                self._is_stream = message.is_stream
+                self._is_array |= message.is_stream
+                self._is_done = True
 
     def facts(self) -> Facts:
-        """What a client would see so far, by the rules of `spec/worker.md` 3."""
+        """What a client would see so far, by the rules of `spec/worker.md` 3.
+
+        Of a prediction that is not done the output is the list of what was sent: only a schema
+        would say whether it is a single value, and coglet's worker has none outside of an image.
+        """
         items = self._items
-        many = self._is_stream or len(items) > 1
         facts: Facts = {"logs": self.logs}
-        if items or many:
-            facts["output"] = items if many else items[0]
+        if items or (self._is_done and self._is_array):
+            is_single = self._is_done and not self._is_array and len(items) == 1
+            facts["output"] = items[0] if is_single else items
         if metrics := self._metrics.snapshot():
             facts["metrics"] = metrics
         return drop_empty_texts(facts)

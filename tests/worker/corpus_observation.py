@@ -87,7 +87,7 @@ def observe(model: Model, name: str) -> Observation:
             options=model.options,
             patience=_HANGING if hangs else _PATIENCE,
         ) as driver:
-            observation = _Session(driver, folder, web).run(model.steps)
+            observation = _Session(driver, folder, web, is_train=model.train).run(model.steps)
     text = json.dumps(for_toml(observation)).replace(folder, "<folder>").replace(web, "<web>")
     seen: Observation = json.loads(text)
     return seen
@@ -122,10 +122,12 @@ def _web() -> Iterator[str]:
 class _Session:
     """The life of one worker."""
 
-    def __init__(self, driver: Driver, folder: str, web: str) -> None:
+    def __init__(self, driver: Driver, folder: str, web: str, *, is_train: bool) -> None:
         self._driver = driver
+        self._is_train = is_train
         self._folder = folder
         self._web = web
+        self._is_array = False
         self._observation: Observation = {}
 
     def run(self, steps: list[Step]) -> Observation:
@@ -151,7 +153,9 @@ class _Session:
             return False
         facts["status"] = "ready"
         if end.schema is not None:
-            facts["schema"] = end.schema["components"]["schemas"]
+            schemas = facts["schema"] = end.schema["components"]["schemas"]
+            output = schemas.get("TrainingOutput" if self._is_train else "Output", {})
+            self._is_array = output.get("type") == "array"
         self._driver.ready = end
         for slot in self._driver.slots:
             assert slot.next() == ProtocolVersion(1)
@@ -194,7 +198,8 @@ class _Session:
     def _follow(self, slot: int, place: str, step: Step) -> None:
         """Read one slot up to the terminal message; cancel the prediction when it is time to."""
         id = f"p{place}".replace("/", "-")
-        account = Account(self._folder, str(Path(self._folder, "run", id, "outputs")))
+        outputs = Path(self._folder, "run", id, "outputs")
+        account = Account(self._folder, str(outputs), is_array=self._is_array)
         facts = self._observation[place]
         try:
             if step.cancel == "at once":

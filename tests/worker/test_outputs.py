@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import msgspec
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -594,6 +595,12 @@ def test_a_dataclass_holding_an_open_file(writer: OutputWriter, tmp_path: Path) 
         ((i for i in range(2)), [0, 1]),
         (iter([1, 2]), [1, 2]),
         (map(str, [1]), ["1"]),
+        ({1}, [1]),
+        (range(2), [0, 1]),
+        (collections.deque([1, 2]), [1, 2]),
+        ({1: 2}.values(), [2]),
+        (numpy.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (numpy.array([]), []),
     ],
 )
 def test_what_is_sent_item_by_item(result: Any, items: list[Any]) -> None:
@@ -603,7 +610,11 @@ def test_what_is_sent_item_by_item(result: Any, items: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [None, "text", b"x", {"a": 1}, {1}, 5, Path("x"), io.BytesIO(b"a\nb"), range(3), Data]
+    "result",
+    [
+        *(None, "text", b"x", {"a": 1}, 5, Path("x"), io.BytesIO(b"a\nb"), Data),
+        *(numpy.float32(0.5), numpy.array(1)),
+    ],
 )
 def test_what_is_a_single_value(result: Any) -> None:
     assert stream_of(result) is None
