@@ -80,8 +80,8 @@ class Predictor:
         async def child():
             print(name, "task")
         await asyncio.create_task(child())
-        await asyncio.to_thread(print, name, "thread with context")
-        thread = threading.Thread(target=print, args=(name, "thread without"))
+        await asyncio.to_thread(print, name, "executor")
+        thread = threading.Thread(target=print, args=(name, "thread"))
         thread.start()
         thread.join()
         os.write(1, f"{name} raw\\n".encode())
@@ -90,10 +90,10 @@ class Predictor:
 """
     with asyncio_worker(model, slots=2) as driver:
         driver.wait_ready()
-        assert driver.predict(name="A").logs == "A task\nA thread with context\nA partial"
-        assert driver.predict(slot=1, name="B").logs == "B task\nB thread with context\nB partial"
+        for slot, name in enumerate("AB"):
+            logs = f"{name} task\n{name} executor\n{name} thread\n{name} partial"
+            assert driver.predict(slot=slot, name=name).logs == logs
         driver.shutdown()
-        assert "B thread without\n" in driver.worker_log
         assert "B raw\n" in driver.worker_log
 
 
