@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = """
-import contextvars, coglet, os, signal, sys, threading, time
+import _thread, contextvars, coglet, os, signal, sys, threading, time
 from coglet._sdk import current_scope
 class Predictor:
     def predict(self, block: bool = True, go: str = ""):
@@ -115,9 +115,13 @@ def test_one_slot_stays_on_the_main_thread(tmp_path: Path) -> None:
 def test_what_no_prediction_can_be_found_for_is_the_workers(tmp_path: Path) -> None:
     statement = """
         os.write(1, b"raw\\n")
-        thread = threading.Thread(target=lambda: current_scope().record_metric("m", 1))
-        thread.start()
-        thread.join()
+        started = _thread.allocate_lock()
+        started.acquire()
+        def bare():
+            current_scope().record_metric("m", 1)
+            started.release()
+        _thread.start_new_thread(bare, ())
+        started.acquire()
         return "ok"
     """
     with threads(tmp_path, MODEL, statement=statement) as driver:
