@@ -100,7 +100,7 @@ class ModelCall:
             return
         items = stream_of(result)
         if items is not None:
-            ready = isinstance(result, list | tuple)
+            ready = items is not result  # not an iterator: all of it is there already
             await self._send_items(items, answer, ready=ready)
         elif is_file(result):
             await self._hold_file(result, answer)

@@ -163,7 +163,8 @@ class SyncSeat:
         items = stream_of(result)
         if items is not None:
             answer.is_stream = True
-            send = answer.hold if isinstance(result, list | tuple) else answer.output
+            # What is no iterator is there already, all of it.
+            send = answer.output if items is result else answer.hold
             self._interrupter.call(self._send_items, items, send, answer)
         elif result is not None:
             self._interrupter.call(answer.hold, result)
@@ -193,7 +194,8 @@ class SyncSeat:
                 exit_in_child()
                 answer.output(item)
                 await asyncio.sleep(0)  # so that a cancel is heard between items
-                if self._interrupter.cancelled:
+                # Not sooner: a cancel on its way would cut the generator's clean-up.
+                if (task := asyncio.current_task()) is not None and task.cancelling():
                     return  # it has swallowed the exception
         finally:
             close = getattr(iterator, "aclose", None)
