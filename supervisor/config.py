@@ -99,6 +99,16 @@ class Limits:
     """Output of one prediction as JSON, files as data URLs included; beyond, it fails."""
     max_metrics: int = 1024 * 1024
     """Metrics of one prediction as JSON; one that would go beyond is ignored, with a warning."""
+    stream_history: int = 1024
+    """Events of one prediction that a late reader of its stream still gets; 0: none (coglet's)."""
+    stream_history_bytes: int = 16 * 1024 * 1024
+    """The same in bytes of JSON; the newest event is always kept."""
+    keep_age: float = 3600.0
+    """Seconds for which a finished prediction is remembered; 0: none is."""
+    keep_count: int = 1000
+    """Finished predictions that are remembered."""
+    keep_bytes: int = 256 * 1024 * 1024
+    """What they may weigh together: inputs, outputs, logs, metrics, events."""
     max_body: int = 100 * 1024 * 1024
     """Body of one request."""
     max_header: int = 64 * 1024

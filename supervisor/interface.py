@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from attrs import Factory, field, frozen
 
@@ -17,6 +17,10 @@ from protocol.messages import Trace
 __all__ = [
     "AtCapacity",
     "DuplicateId",
+    "Event",
+    "EventKind",
+    "Follower",
+    "Gap",
     "HealthReport",
     "HealthState",
     "InputError",
@@ -30,6 +34,8 @@ __all__ = [
     "Service",
     "SetupReport",
     "SetupStatus",
+    "TooManyFollowers",
+    "Webhook",
 ]
 
 
@@ -68,6 +74,46 @@ class SetupStatus(Enum):
     FAILED = "failed"
 
 
+class EventKind(Enum):
+    """What can happen in a prediction, as streams (all) and webhooks (some) call it."""
+
+    START = "start"
+    LOG = "log"
+    METRIC = "metric"
+    OUTPUT = "output"
+    COMPLETED = "completed"
+
+
+@frozen
+class Event:
+    """One thing that happened in a prediction."""
+
+    number: int
+    """Counted from 0 for each prediction."""
+    kind: EventKind
+    data: dict[str, Any]
+    """As a stream says it (`spec/http-api.md` 4)."""
+
+
+@frozen
+class Gap:
+    """Events that a reader will never get: they were dropped before it came, or was ready."""
+
+    skipped: int
+    """How many."""
+    lagged: bool
+    """Whether the reader was there, but too slow."""
+
+
+@frozen
+class Webhook:
+    """Where to tell of a prediction."""
+
+    url: str
+    events: frozenset[str]
+    """Of "start", "output", "logs" and "completed"."""
+
+
 @frozen
 class PredictionRequest:
     """A prediction as a front end asks for it, its shape checked, its input not yet."""
@@ -77,6 +123,14 @@ class PredictionRequest:
     """The client's own id; None: the service makes one."""
     context: dict[str, str] = Factory(dict)
     trace: Trace | None = None
+    webhook: Webhook | None = field(default=None, kw_only=True)
+    output_file_prefix: str | None = field(default=None, kw_only=True)
+    """Where the files of its output are uploaded to."""
+    is_training: bool = field(default=False, kw_only=True)
+    identity: bytes | None = field(default=None, kw_only=True)
+    """`supervisor.input_identity` of `input`; None: the service makes it if it needs it."""
+    size: int = field(default=0, kw_only=True)
+    """What `input` weighs as JSON, in bytes, roughly: for what is remembered."""
 
 
 @frozen
@@ -95,6 +149,25 @@ class PredictionView:
     created_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
+
+    def as_result(self) -> dict[str, Any]:
+        """What answers, streams and webhooks say of it (`spec/http-api.md` 3, 4, 5).
+
+        While it runs, `output` is there only if there is some. At the end it is there if the
+        prediction succeeded, and `error` if it failed.
+        """
+        document: dict[str, Any] = {
+            "id": self.id,
+            "status": self.status.value,
+            "logs": self.logs,
+            "metrics": self.metrics,
+        }
+        has_some = self.output is not None and not self.status.is_terminal
+        if has_some or self.status is PredictionStatus.SUCCEEDED:
+            document["output"] = self.output
+        if self.status is PredictionStatus.FAILED:
+            document["error"] = self.error
+        return document
 
 
 @frozen
@@ -158,6 +231,31 @@ class DuplicateId(Refusal):
     id: str
 
 
+@frozen
+class TooManyFollowers(Refusal):
+    """As many read the events of one prediction as may."""
+
+
+class Follower(Protocol):
+    """A reader of a prediction's events: `async with` it, then `async for` over it."""
+
+    async def __aenter__(self) -> Self:
+        """Begin. What happens from now on is not missed, if it is read soon enough."""
+        ...
+
+    async def __aexit__(self, *exception: object) -> None:
+        """End; nothing of it is left."""
+        ...
+
+    def __aiter__(self) -> Self:
+        """The events in order; ends after COMPLETED, or after a gap."""
+        ...
+
+    async def __anext__(self) -> Event | Gap:
+        """The next event. Being cancelled here loses none."""
+        ...
+
+
 class PredictionHandle(Protocol):
     """An accepted prediction, as its front end holds it."""
 
@@ -173,6 +271,27 @@ class PredictionHandle(Protocol):
         """Ask that the prediction stops. Does nothing once it is terminal."""
         ...
 
+    def follow(self, after: int | None = None) -> Follower:
+        """Its events: those that have been, then each as it happens.
+
+        Args:
+            after: the number of the last event that the reader knows; None: it knows none.
+
+        Raises:
+            TooManyFollowers: nobody else may read now.
+        """
+        ...
+
+    @property
+    def followers(self) -> int:
+        """How many read its events now."""
+        ...
+
+    @property
+    def events(self) -> int:
+        """How many events there have been."""
+        ...
+
 
 class Service(Protocol):
     """The one door for every front end."""
@@ -185,8 +304,35 @@ class Service(Protocol):
         """
         ...
 
+    def put(self, request: PredictionRequest) -> tuple[PredictionHandle, bool]:
+        """As `submit`, for who may ask again; and whether it is a new prediction.
+
+        The one in flight under the same id is returned as it is, and so is the one that is
+        remembered if it succeeded with the same input. Else a new one is run under the id.
+
+        Raises:
+            InvalidInput, NotReady, AtCapacity: it was not accepted.
+        """
+        ...
+
     def find(self, prediction_id: str) -> PredictionHandle | None:
         """The prediction in flight that has this id."""
+        ...
+
+    def recall(self, prediction_id: str) -> PredictionHandle | None:
+        """The prediction in flight, or remembered, that has this id."""
+        ...
+
+    def page(self, before: int | None, limit: int) -> tuple[list[PredictionView], int | None]:
+        """At most `limit` predictions, in flight or remembered, the newest first.
+
+        Args:
+            before: where the last page ended; None: the first page.
+            limit: 1 or more.
+
+        Returns:
+            The predictions, and where the page ended; None: it was the last one.
+        """
         ...
 
     def health(self) -> HealthReport:

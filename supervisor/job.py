@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from supervisor.follower import JobFollower
+from supervisor.interface import TooManyFollowers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from supervisor.interface import PredictionView
     from supervisor.state.prediction import Prediction
 
-__all__ = ["TRIES_MAX", "Job"]
+__all__ = ["FOLLOWERS_MAX", "TRIES_MAX", "Job"]
+
+FOLLOWERS_MAX: Final = 1024
+"""Readers that one prediction may have at a time (coglet's)."""
 
 TRIES_MAX: Final = 3
 """Workers that a prediction may wait for, or be handed to, in vain."""
@@ -48,6 +54,9 @@ class Job:
         self._notify_over = over
         self._scope: trio.CancelScope | None = None
         self._waiters: list[trio.MemorySendChannel[None]] = []
+        self._followers: set[JobFollower] = set()
+        self._event = trio.lowlevel.ParkingLot()
+        prediction.on_event = self._event.unpark_all
 
     # --- for the front end --------------------------------------------------------------------
 
@@ -79,6 +88,40 @@ class Job:
             self.canceled()
         elif self._scope is not None:
             self._scope.cancel()
+
+    def follow(self, after: int | None = None) -> JobFollower:
+        """A reader of its events that knows those up to number `after`; None: none.
+
+        Raises:
+            TooManyFollowers: there are `FOLLOWERS_MAX` already.
+        """
+        if len(self._followers) >= FOLLOWERS_MAX:
+            raise TooManyFollowers
+        return JobFollower(self, after)
+
+    @property
+    def followers(self) -> int:
+        """How many read its events now."""
+        return len(self._followers)
+
+    @property
+    def events(self) -> int:
+        """How many events there have been."""
+        return self.prediction.history.count
+
+    # --- for followers ------------------------------------------------------------------------
+
+    def watched_by(self, follower: JobFollower) -> None:
+        """A reader has begun."""
+        self._followers.add(follower)
+
+    def left_by(self, follower: JobFollower) -> None:
+        """A reader has ended."""
+        self._followers.discard(follower)
+
+    async def next_event(self) -> None:
+        """Wait for the next event."""
+        await self._event.park()
 
     # --- for the slot task --------------------------------------------------------------------
 

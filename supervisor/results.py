@@ -63,7 +63,7 @@ async def apply_result(
 
 def log_line(message: LogLine, prediction: Prediction, telemetry: Telemetry) -> None:
     """Add to the logs of a prediction, and to the operator's."""
-    prediction.add_log(message.data)
+    prediction.add_log(message.data, message.source)
     telemetry.prediction_output(prediction.id, message)
 
 

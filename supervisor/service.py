@@ -5,16 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from attrs import evolve
 
-from supervisor.interface import AtCapacity, DuplicateId, HealthReport, HealthState, NotReady
+from supervisor.input_identity import input_identity
+from supervisor.interface import (
+    AtCapacity,
+    DuplicateId,
+    HealthReport,
+    HealthState,
+    NotReady,
+    PredictionStatus,
+)
 from supervisor.job import Job
 from supervisor.prediction_ids import check_id, new_id
+from supervisor.retention import Retention
 from supervisor.state.prediction import Prediction
 
 if TYPE_CHECKING:
     from supervisor.allocator import Allocator
     from supervisor.config import Limits
-    from supervisor.interface import PredictionRequest
+    from supervisor.interface import PredictionRequest, PredictionView
     from supervisor.state.health import WorkerHealth
     from supervisor.supervision import Supervision
     from supervisor.telemetry import Telemetry
@@ -49,6 +59,7 @@ class PredictionService:
         self._limits = limits
         self._telemetry = telemetry
         self._in_flight: dict[str, Job] = {}
+        self._finished = Retention(limits)
         self._refusing = False
         self.shutdown_was_requested = False
         """Whether somebody has asked for the end: who asks again is in a hurry."""
@@ -73,11 +84,40 @@ class PredictionService:
         except AtCapacity:
             del self._in_flight[prediction_id]
             raise
+        self._finished.forget(prediction_id)
         return job
+
+    def put(self, request: PredictionRequest) -> tuple[Job, bool]:
+        """As `submit`; but what is in flight under the id, or succeeded with it, is not run again.
+
+        Returns:
+            The prediction, and whether it is a new one.
+        """
+        known = self.recall(request.id or "")
+        if known is None:
+            return self.submit(request), True
+        request = evolve(request, identity=_identity(request))
+        if not known.prediction.is_terminal or _is_result_of(known.prediction, request):
+            return known, False
+        return self.submit(request), True
 
     def find(self, prediction_id: str) -> Job | None:
         """The prediction in flight that has this id."""
         return self._in_flight.get(prediction_id)
+
+    def recall(self, prediction_id: str) -> Job | None:
+        """The prediction in flight, or remembered, that has this id."""
+        now = trio.current_time()
+        return self._in_flight.get(prediction_id) or self._finished.get(prediction_id, now)
+
+    def page(self, before: int | None, limit: int) -> tuple[list[PredictionView], int | None]:
+        """At most `limit` predictions, the newest first, and where the page ended, if it did."""
+        known = [*self._in_flight.values(), *self._finished.all(trio.current_time())]
+        older = [job for job in known if before is None or job.accepted < before]
+        older.sort(key=lambda job: job.accepted, reverse=True)
+        page = older[:limit]
+        end = page[-1].accepted if len(older) > len(page) else None
+        return [job.view() for job in page], end
 
     def health(self) -> HealthReport:
         """The health as it is known. Never waits."""
@@ -139,7 +179,23 @@ class PredictionService:
             limits=self._limits,
             context=request.context,
             trace=request.trace,
+            is_training=request.is_training,
+            identity=_identity(request) if request.id is not None else None,
+            input_size=request.size,
         )
 
     def _over(self, job: Job) -> None:
-        self._in_flight.pop(job.prediction.id, None)
+        del self._in_flight[job.prediction.id]
+        self._finished.add(job, trio.current_time())
+
+
+def _identity(request: PredictionRequest) -> bytes:
+    return request.identity or input_identity(request.input)
+
+
+def _is_result_of(prediction: Prediction, request: PredictionRequest) -> bool:
+    return (
+        prediction.status is PredictionStatus.SUCCEEDED
+        and prediction.is_training == request.is_training
+        and prediction.identity == request.identity
+    )

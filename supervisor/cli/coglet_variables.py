@@ -22,6 +22,7 @@ __all__ = [
     "RUST_LOG",
     "SECRETS",
     "SETUP_TIMEOUT",
+    "STREAM_HISTORY",
     "TRAIN_REF",
     "Variable",
 ]
@@ -68,6 +69,7 @@ PREDICT_REF: Final = Variable("COG_PREDICT_TYPE_STUB", str, is_train=False)
 TRAIN_REF: Final = Variable("COG_TRAIN_TYPE_STUB", str, is_train=True)
 MAX_CONCURRENCY: Final = Variable("COG_MAX_CONCURRENCY", values.COUNT.parse)
 SETUP_TIMEOUT: Final = Variable("COG_SETUP_TIMEOUT", _whole_seconds)
+STREAM_HISTORY: Final = Variable("COG_STREAM_HISTORY_CAPACITY", values.QUEUE.parse)
 LOG_LEVEL: Final = Variable("COG_LOG_LEVEL", values.LOG_LEVEL.parse)
 RUST_LOG: Final = Variable("RUST_LOG", _rust_level)
 LOG_FORMAT: Final = Variable("LOG_FORMAT", _format)

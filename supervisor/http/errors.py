@@ -19,6 +19,7 @@ from supervisor.interface import (
     InvalidInput,
     NotReady,
     Refusal,
+    TooManyFollowers,
 )
 
 __all__ = [
@@ -77,6 +78,8 @@ def refusal_response(refusal: Refusal) -> Response:
         case DuplicateId(id=prediction_id):
             reason = f"A prediction with the id {prediction_id} is in flight already"
             return json_response(409, _failed(reason))
+        case TooManyFollowers():
+            return json_response(429, {"error": "Too many stream subscribers"})
         case _:
             raise TypeError(f"not a refusal that exists: {refusal!r}")
 

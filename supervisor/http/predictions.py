@@ -83,7 +83,7 @@ async def _run(
     if prefers_async(request.headers.get("prefer")):
         view = handle.view()
         return json_response(202, {"id": view.id, "status": PredictionStatus.STARTING.value})
-    return json_response(200, _result(await _wait_or_cancel(handle)))
+    return json_response(200, (await _wait_or_cancel(handle)).as_result())
 
 
 async def _wait_or_cancel(handle: PredictionHandle) -> PredictionView:
@@ -111,30 +111,6 @@ def _no_streaming(service: Service) -> Response:
 # --- bodies -----------------------------------------------------------------------------------
 
 
-def _result(view: PredictionView) -> dict[str, Any]:
-    """A terminal prediction. `output` only if it succeeded, `error` only if it failed."""
-    body: dict[str, Any] = {
-        "id": view.id,
-        "status": view.status.value,
-        "logs": view.logs,
-        "metrics": view.metrics,
-    }
-    if view.status is PredictionStatus.SUCCEEDED:
-        body["output"] = view.output
-    if view.status is PredictionStatus.FAILED:
-        body["error"] = view.error
-    return body
-
-
 def _state(view: PredictionView) -> dict[str, Any]:
-    """A prediction in flight, its input included; without `output` as long as there is none."""
-    body: dict[str, Any] = {
-        "id": view.id,
-        "status": view.status.value,
-        "input": view.input,
-        "logs": view.logs,
-        "metrics": view.metrics,
-    }
-    if view.output is not None:
-        body["output"] = view.output
-    return body
+    """A prediction in flight, its input included."""
+    return {**view.as_result(), "input": view.input}

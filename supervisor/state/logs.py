@@ -21,6 +21,11 @@ class BoundedText:
         self._tail = bytearray()
         self._dropped = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return len(self._head) + len(self._tail)
+
     def append(self, text: str) -> None:
         """Add `text` at the end."""
         data = memoryview(text.encode("utf-8", "replace"))

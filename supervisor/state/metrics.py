@@ -43,6 +43,11 @@ class Metrics:
         self._limit = limit
         self._size = _BRACKETS
 
+    @property
+    def size(self) -> int:
+        """Bytes of JSON."""
+        return self._size
+
     def apply(self, metric: Metric) -> str | None:
         """Take in one message. Not None: it was ignored, for this reason, one of a few."""
         path = metric.name.split(".")

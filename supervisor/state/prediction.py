@@ -5,14 +5,16 @@ All transitions are in `_TRANSITIONS`. A terminal state is reached once and then
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import define, field
 
-from protocol.messages import Metric, Trace
+from protocol.messages import LogSource, Metric, Trace
 from supervisor.config import Limits
-from supervisor.interface import PredictionStatus, PredictionView
+from supervisor.interface import EventKind, PredictionStatus, PredictionView
+from supervisor.state.history import History
 from supervisor.state.logs import BoundedText
 from supervisor.state.metrics import Metrics
 from supervisor.state.transitions import IllegalTransition
@@ -30,6 +32,10 @@ _TRANSITIONS: Final = {
 }
 
 
+_EVENT_SIZE: Final = 200
+"""Bytes that an event weighs by itself, roughly."""
+
+
 @define(eq=False)
 class Prediction:
     """An accepted prediction.
@@ -40,6 +46,9 @@ class Prediction:
         error: why it failed.
         doom: the error with which the prediction will fail whatever its worker says of it,
             because a result of it was lost or is too big.
+        identity: tells its input, as it was sent, from others (`supervisor.input_identity`).
+        input_size: bytes of JSON, roughly.
+        history: what has happened.
     """
 
     id: str
@@ -48,11 +57,17 @@ class Prediction:
     limits: Limits
     context: dict[str, str] = field(factory=dict)
     trace: Trace | None = None
+    is_training: bool = False
+    identity: bytes | None = None
+    input_size: int = 0
     created_at: datetime = field(factory=lambda: datetime.now(UTC))
     status: PredictionStatus = field(default=PredictionStatus.STARTING, init=False)
     started_at: datetime | None = field(default=None, init=False)
     completed_at: datetime | None = field(default=None, init=False)
     doom: str | None = field(default=None, init=False)
+    history: History = field(init=False)
+    on_event: Callable[[], object] | None = field(default=None, init=False)
+    """Called after each event."""
     _started: float = field(default=0.0, init=False)
     _logs: BoundedText = field(init=False)
     _metrics: Metrics = field(init=False)
@@ -66,17 +81,26 @@ class Prediction:
     def __attrs_post_init__(self) -> None:
         self._logs = BoundedText(self.limits.max_logs)
         self._metrics = Metrics(self.limits.max_metrics)
+        self.history = History(self.limits.stream_history, self.limits.stream_history_bytes)
 
     @property
     def is_terminal(self) -> bool:
         """Whether nothing can follow."""
         return self.status.is_terminal
 
+    @property
+    def size(self) -> int:
+        """Bytes that it weighs, roughly."""
+        parts = (self.input_size, self._output_size, self._logs.size, self._metrics.size)
+        return sum(parts) + self.history.size
+
     def start(self, clock: float) -> None:
         """`predict` is on its way to a worker."""
         self._enter(PredictionStatus.PROCESSING)
         self.started_at = datetime.now(UTC)
         self._started = clock
+        if not self.history.count:  # it may be the second worker that is asked
+            self._happened(EventKind.START, {"id": self.id, "status": self.status.value}, 0)
 
     def sent(self) -> None:
         """`predict` was written whole; the input is not needed any more."""
@@ -87,13 +111,17 @@ class Prediction:
         self._enter(PredictionStatus.STARTING)
         self.started_at = None
 
-    def add_log(self, data: str) -> None:
+    def add_log(self, data: str, source: LogSource) -> None:
         """The model wrote something."""
         self._logs.append(data)
+        self._happened(EventKind.LOG, {"data": data, "source": source.value}, len(data))
 
     def add_metric(self, metric: Metric) -> str | None:
         """The model recorded a metric. Not None: it was ignored, for a reason not told before."""
         reason = self._metrics.apply(metric)
+        if reason is None:
+            data = {"mode": metric.mode.value, "name": metric.name, "value": metric.value}
+            self._happened(EventKind.METRIC, data, len(metric.name))
         if reason is None or reason in self._metrics_ignored:
             return None
         self._metrics_ignored.add(reason)
@@ -107,7 +135,9 @@ class Prediction:
         if self._output_size > self.limits.max_output:
             self.doom_with(f"Output is larger than {self.limits.max_output} bytes (--max-output)")
             return False
+        index = len(self._items)
         self._items.append(item)
+        self._happened(EventKind.OUTPUT, {"chunk": item, "index": index}, size)
         return True
 
     def doom_with(self, error: str) -> None:
@@ -126,11 +156,13 @@ class Prediction:
             self._result = self._items
         elif self._items:
             self._result = self._items[0]
+        self._completed()
 
     def fail(self, clock: float, error: str) -> None:
         """It ended without a result, for the reason `error`."""
         self._enter(PredictionStatus.FAILED, clock)
         self.error = self.doom or error
+        self._completed()
 
     def cancel(self, clock: float) -> None:
         """It was stopped because somebody asked for it (or because it was doomed)."""
@@ -138,6 +170,7 @@ class Prediction:
             self.fail(clock, self.doom)
             return
         self._enter(PredictionStatus.CANCELED, clock)
+        self._completed()
 
     def view(self) -> PredictionView:
         """What can be said of it now."""
@@ -166,6 +199,15 @@ class Prediction:
         if self.status is PredictionStatus.PROCESSING and self._items:
             return list(self._items)
         return None
+
+    def _completed(self) -> None:
+        # What it says is the view of the prediction, which is made when somebody reads it.
+        self._happened(EventKind.COMPLETED, {}, 0)
+
+    def _happened(self, kind: EventKind, data: dict[str, Any], size: int) -> None:
+        self.history.append(kind, data, size + _EVENT_SIZE)
+        if self.on_event is not None:
+            self.on_event()
 
     def _enter(self, status: PredictionStatus, clock: float | None = None) -> None:
         if status not in _TRANSITIONS[self.status]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from protocol.messages import LogSource
 from supervisor.config import Limits
-from supervisor.interface import PredictionStatus
-from supervisor.job import Job
+from supervisor.interface import Event, Gap, PredictionStatus, TooManyFollowers
+from supervisor.job import FOLLOWERS_MAX, Job
+from supervisor.state.history import LAG_MAX
 from supervisor.state.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -140,3 +143,68 @@ async def test_a_cancel_after_the_end_does_nothing(autojump_clock: MockClock) ->
     accepted.job.cancel()
     assert not accepted.job.cancel_requested
     assert accepted.over == [S.FAILED]
+
+
+# --- following --------------------------------------------------------------------------------
+
+
+async def numbers(job: Job, after: int | None = None) -> list[tuple[int, str]]:
+    async with job.follow(after) as events:
+        return [(each.number, each.kind.value) async for each in events if isinstance(each, Event)]
+
+
+async def test_followers_get_what_was_and_what_comes(autojump_clock: MockClock) -> None:
+    job = Accepted().job
+    seen: dict[str, list[tuple[int, str]]] = {}
+
+    async def follow(name: str) -> None:
+        seen[name] = await numbers(job)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follow, "early")
+        await wait_all_tasks_blocked()
+        job.prediction.start(trio.current_time())
+        job.prediction.add_log("hi\n", LogSource.STDOUT)
+        nursery.start_soon(follow, "late")
+        await wait_all_tasks_blocked()
+        assert job.followers == 2
+        job.prediction.add_output("a", 3)
+        job.succeeded(as_list=False)
+    whole = [(0, "start"), (1, "log"), (2, "output"), (3, "completed")]
+    assert seen == {"early": whole, "late": whole}
+    assert job.followers == 0
+    assert await numbers(job) == whole
+    assert await numbers(job, after=1) == whole[2:]
+    assert await numbers(job, after=3) == []
+    assert await numbers(job, after=99) == whole, "that number is of an earlier prediction"
+
+
+async def test_the_last_event_is_the_result(autojump_clock: MockClock) -> None:
+    job = Accepted().job
+    job.prediction.start(trio.current_time())
+    job.failed("no")
+    async with job.follow() as events:
+        *_, last = [event async for event in events]
+    assert isinstance(last, Event)
+    assert last.data == job.view().as_result()
+    assert last.data["error"] == "no"
+
+
+async def test_a_follower_that_is_too_slow_gets_a_gap_and_ends(autojump_clock: MockClock) -> None:
+    job = Accepted().job
+    async with job.follow() as events:
+        for _ in range(LAG_MAX + 5):
+            job.prediction.add_log("x", LogSource.STDERR)
+        assert [event async for event in events] == [Gap(5, lagged=True)]
+    async with job.follow() as events:
+        assert [event async for event in events] == [Gap(5, lagged=False)]
+
+
+async def test_only_so_many_may_follow() -> None:
+    job = Accepted().job
+    async with AsyncExitStack() as stack:
+        for _ in range(FOLLOWERS_MAX):
+            await stack.enter_async_context(job.follow())
+        with pytest.raises(TooManyFollowers):
+            job.follow()
+    assert job.followers == 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.messages import Metric, MetricMode
+from protocol.messages import LogSource, Metric, MetricMode
 from supervisor.config import Limits
 from supervisor.interface import PredictionStatus
 from supervisor.state.prediction import Prediction
@@ -177,7 +177,7 @@ def test_only_a_success_has_an_output_but_logs_and_metrics_stay(terminal: str) -
     subject = prediction()
     subject.start(0.0)
     subject.add_output("a", 3)
-    subject.add_log("half way\n")
+    subject.add_log("half way\n", LogSource.STDOUT)
     subject.add_metric(Metric("tokens", 3, MetricMode.REPLACE))
     do(subject, terminal, 1.0)
     view = subject.view()
@@ -216,11 +216,11 @@ def test_too_much_output_dooms_and_is_let_go() -> None:
 def test_logs_are_one_text_in_order_of_arrival_and_bounded() -> None:
     subject = prediction(limits=Limits(max_logs=8))
     subject.start(0.0)
-    subject.add_log("ab")
-    subject.add_log("cd")
+    subject.add_log("ab", LogSource.STDOUT)
+    subject.add_log("cd", LogSource.STDOUT)
     assert subject.view().logs == "abcd"
     for _ in range(100):
-        subject.add_log("wxyz")
+        subject.add_log("wxyz", LogSource.STDOUT)
     assert subject.view().logs.startswith("abcd")
     assert subject.view().logs.endswith("wxyz")
     assert len(subject.view().logs) < 100

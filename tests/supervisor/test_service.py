@@ -347,3 +347,64 @@ async def test_a_drain_of_nothing_takes_no_time(autojump_clock: MockClock, tmp_p
     begin = trio.current_time()
     await served.service.finished()
     assert trio.current_time() == begin
+
+
+# --- asking again -----------------------------------------------------------------------------
+
+
+async def test_put_again_is_not_run_again(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up()
+        request = PredictionRequest({"text": "hi", "seed": 1}, "p1")
+        job, is_new = served.service.put(request)
+        assert is_new
+        other = PredictionRequest({"text": "another"}, "p1")
+        assert served.service.put(other) == (job, False), "what is in flight is reported"
+        await worker.slots[0].receive()
+        await worker.done("p1")
+        await ending(job)
+        again = PredictionRequest({"seed": 1, "text": "hi"}, "p1")
+        assert served.service.put(again) == (job, False)
+        assert served.service.find("p1") is None
+        assert served.service.recall("p1") is job
+        await wait_all_tasks_blocked()
+        anew, is_new = served.service.put(other)
+        assert is_new
+        assert served.service.recall("p1") is anew
+        await worker.slots[0].receive()
+        await worker.done("p1")
+        await ending(anew)
+        assert [view.input["text"] for view in served.service.page(None, 10)[0]] == ["another"]
+
+
+async def test_put_of_a_failed_one_runs_anew(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up()
+        request = PredictionRequest({"text": "hi"}, "p1")
+        job, _ = served.service.put(request)
+        job.cancel()
+        await ending(job)
+        await wait_all_tasks_blocked()
+        assert served.service.put(request)[1]
+
+
+async def test_pages_are_newest_first(autojump_clock: MockClock, tmp_path: Path) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker, queue=5) as served:
+        await worker.set_up()
+        for name in ("a", "b", "c", "d", "e"):
+            served.ask(name)
+        first = served.service.find("c")
+        assert first is not None
+        first.cancel()
+        names: list[str] = []
+        place = None
+        while True:
+            page, place = served.service.page(place, 2)
+            names += [view.id for view in page]
+            if place is None:
+                break
+        assert names == ["e", "d", "c", "b", "a"]
+        assert served.service.page(None, 5)[1] is None

@@ -1,0 +1,68 @@
+"""A reader of a prediction's events: it keeps its own place, and waits for what is yet to come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import trio
+from attrs import evolve
+
+from supervisor.interface import Event, EventKind, Gap
+
+if TYPE_CHECKING:
+    from supervisor.job import Job
+
+__all__ = ["JobFollower"]
+
+
+class JobFollower:
+    """One reader (`supervisor.interface.Follower`).
+
+    Nothing is buffered for it: it looks into the history of the prediction, whose bounds hold.
+
+    Args:
+        job: what it reads of.
+        after: the number of the last event that it knows. A number that is yet to come is of an
+            earlier prediction with the same id: then it knows none.
+    """
+
+    def __init__(self, job: Job, after: int | None) -> None:
+        self._job = job
+        self._history = job.prediction.history
+        self._place = 0 if after is None or after >= self._history.count else after + 1
+        self._missed = self._history.missed_by(self._place)
+        self._is_over = False
+
+    async def __aenter__(self) -> Self:
+        """Be counted."""
+        await trio.lowlevel.checkpoint()
+        self._job.watched_by(self)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Be counted no more."""
+        self._job.left_by(self)
+
+    def __aiter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __anext__(self) -> Event | Gap:
+        """The next event, or the gap in which the reader is lost."""
+        await trio.lowlevel.checkpoint()
+        if self._missed and not self._is_over:
+            self._is_over = True
+            return Gap(self._missed, lagged=False)
+        while not self._is_over:
+            found = self._history.at(self._place)
+            if found is None and self._job.prediction.is_terminal:
+                break
+            if found is None:
+                await self._job.next_event()
+                continue
+            self._place += 1
+            self._is_over = isinstance(found, Gap) or found.kind is EventKind.COMPLETED
+            if isinstance(found, Event) and found.kind is EventKind.COMPLETED:
+                return evolve(found, data=self._job.view().as_result())
+            return found
+        raise StopAsyncIteration
