@@ -5,11 +5,13 @@ Nothing is decided here. Every body comes from `supervisor.http.errors` or a han
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from quart import Response as QuartResponse
 from quart import request as quart_request
+from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
@@ -18,16 +20,20 @@ from supervisor.http.errors import draining_response, http_error, too_large_resp
 from supervisor.http.values import Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 
     from supervisor.config import Limits
     from supervisor.http.draining import Draining
     from supervisor.http.ready_file import ReadyFile
+    from supervisor.http.values import Pieces
     from supervisor.interface import Service
 
 __all__ = ["create_app"]
 
 log = structlog.get_logger("supervisor.http.app")
+
+PIECE: Final = 1024 * 1024
+"""Bytes of a body that are given on at a time: what is between here and the socket copies them."""
 
 SERVED_IN_A_DRAIN = frozenset({"cancel_prediction", "health_check"})
 """Endpoints that still work when the server is about to end: one shortens the waiting, the other
@@ -136,6 +142,36 @@ async def _plain_request() -> Request:
 
 def _quart_response(response: Response) -> QuartResponse:
     headers = dict(response.headers)
+    pieces = response.pieces
+    if pieces is None and len(response.body) > PIECE:
+        headers["content-length"] = str(len(response.body))
+        pieces = _cut(response.body)
     return QuartResponse(
-        response.body, response.status, headers, content_type=response.content_type
+        response.body if pieces is None else _Pieces(pieces),
+        response.status,
+        headers,
+        content_type=response.content_type,
     )
+
+
+class _Pieces(ResponseBody):
+    """A body that comes bit by bit, as Quart wants it."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+
+    async def __aenter__(self) -> AsyncIterable[bytes]:
+        return await self._pieces.__aenter__()
+
+    async def __aexit__(self, *exception: Any) -> None:
+        await self._pieces.__aexit__(*exception)
+
+
+@asynccontextmanager
+async def _cut(body: bytes) -> AsyncIterator[AsyncIterable[bytes]]:
+    async def pieces() -> AsyncGenerator[bytes]:
+        for start in range(0, len(body), PIECE):
+            yield body[start : start + PIECE]
+
+    async with aclosing(pieces()) as each:
+        yield each

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeAlias
 
 from attrs import Factory, frozen
 
 from protocol.json_text import dumps
 
-__all__ = ["JSON", "Headers", "Request", "Response", "json_response"]
+__all__ = ["JSON", "Headers", "Pieces", "Request", "Response", "json_response"]
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+Pieces: TypeAlias = AbstractAsyncContextManager[AsyncIterable[bytes]]
+"""A body that comes bit by bit: entered before the first piece, left when no more are wanted."""
 
 JSON: Final = "application/json"
 
@@ -27,12 +31,15 @@ class Request:
 
 @frozen
 class Response:
-    """One response, its body whole. The front adds `content-length` and `date`."""
+    """One response. The front adds `date`, and `content-length` if the body is whole."""
 
     status: int
     body: bytes = b""
     headers: Headers = ()
     content_type: str = JSON
+    pieces: Pieces | None = None
+    """The body, if it is not whole: each piece is sent as soon as it is there. Being cancelled
+    there means that the client has gone."""
 
 
 def json_response(status: int, value: Any, headers: Headers = ()) -> Response:

@@ -229,3 +229,19 @@ async def test_port_0_is_any_free_port_on_one_address(serve: Serve) -> None:
         async with await trio.open_tcp_stream("localhost", running.port) as stream:
             await stream.send_all(message())
             assert (await read_answer(stream))[0] == 200
+
+
+# --- big answers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1024 * 1024 - 100, 3 * 1024 * 1024 + 5])
+async def test_a_big_answer_has_a_length_and_arrives_whole(
+    service: FakeService, serve: Serve, length: int
+) -> None:
+    service.output = "".join(chr(97 + index % 26) for index in range(length))
+    async with serve() as running, await running.connect() as stream:
+        for _ in range(2):
+            await stream.send_all(message())
+            status, _, body = await read_answer(stream)
+            assert status == 200
+            assert json.loads(body)["output"] == service.output
