@@ -61,6 +61,8 @@ class Times:
     """For each 64 KiB of a response that the client has to take."""
     idle_timeout: float = 75.0
     """The end of a response → the first byte of the next request on the same connection."""
+    stream_heartbeat: float = 15.0
+    """Silence on an event stream → a comment that keeps the connection alive."""
     termination_grace: float = 30.0
     """What the surroundings grant between SIGTERM and SIGKILL (Kubernetes: 30)."""
 
@@ -159,6 +161,8 @@ class Config:
     await_explicit_shutdown: bool = False
     log_level: str = "info"
     log_format: str = "json"
+    strict_streaming: bool = False
+    """Whether only models that opted in are streamed, as in coglet."""
     queue: int = 0
     """Jobs that may wait for a slot; 0: none, as coglet."""
     secret_environment: frozenset[str] = frozenset()

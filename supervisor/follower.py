@@ -29,6 +29,7 @@ class JobFollower:
     def __init__(self, job: Job, after: int | None) -> None:
         self._job = job
         self._history = job.prediction.history
+        self._history.expect_reader()
         self._place = 0 if after is None or after >= self._history.count else after + 1
         self._missed = self._history.missed_by(self._place)
         self._is_over = False
@@ -50,19 +51,23 @@ class JobFollower:
     async def __anext__(self) -> Event | Gap:
         """The next event, or the gap in which the reader is lost."""
         await trio.lowlevel.checkpoint()
-        if self._missed and not self._is_over:
-            self._is_over = True
-            return Gap(self._missed, lagged=False)
-        while not self._is_over:
-            found = self._history.at(self._place)
-            if found is None and self._job.prediction.is_terminal:
-                break
-            if found is None:
-                await self._job.next_event()
-                continue
-            self._place += 1
-            self._is_over = isinstance(found, Gap) or found.kind is EventKind.COMPLETED
-            if isinstance(found, Event) and found.kind is EventKind.COMPLETED:
-                return evolve(found, data=self._job.view().as_result())
-            return found
-        raise StopAsyncIteration
+        while (found := self.next_nowait()) is None:
+            if self._is_over or self._job.prediction.is_terminal:
+                raise StopAsyncIteration
+            await self._job.next_event()
+        return found
+
+    def next_nowait(self) -> Event | Gap | None:
+        """The next event if it has happened; None too when nothing follows."""
+        if self._is_over:
+            return None
+        found = Gap(self._missed, lagged=False) if self._missed else self._history.at(self._place)
+        match found:
+            case Gap():
+                self._is_over = True
+            case Event(kind=EventKind.COMPLETED):
+                self._is_over = True
+                # What it says is made now, and not kept twice.
+                found = evolve(found, data=self._job.view().as_result())
+        self._place += 1 if found is not None else 0
+        return found

@@ -255,6 +255,10 @@ class Follower(Protocol):
         """The next event. Being cancelled here loses none."""
         ...
 
+    def next_nowait(self) -> Event | Gap | None:
+        """The next event if it has happened; None too when nothing follows."""
+        ...
+
 
 class PredictionHandle(Protocol):
     """An accepted prediction, as its front end holds it."""

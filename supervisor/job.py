@@ -56,7 +56,7 @@ class Job:
         self._waiters: list[trio.MemorySendChannel[None]] = []
         self._followers: set[JobFollower] = set()
         self._event = trio.lowlevel.ParkingLot()
-        prediction.on_event = self._event.unpark_all
+        prediction.on_event = self._wake_followers
 
     # --- for the front end --------------------------------------------------------------------
 
@@ -122,6 +122,10 @@ class Job:
     async def next_event(self) -> None:
         """Wait for the next event."""
         await self._event.park()
+
+    def _wake_followers(self) -> None:
+        if self._event:  # nobody waits for most events, and there are many
+            self._event.unpark_all()
 
     # --- for the slot task --------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ _FOREIGN_CANCEL_INTERVAL: Final = 0.2
 """Seconds. A foreign worker ignores a cancel that comes before it has read `predict`."""
 
 
+_TURN: Final = 64
+"""Messages after which the others have theirs: who reads a prediction's events, other slots. One
+read from the socket can bring thousands."""
+
+
 class SlotTask:
     """One slot of one worker.
 
@@ -121,7 +126,11 @@ class SlotTask:
         Raises:
             RemoteProtocolError: the worker broke the protocol; the error says where.
         """
+        turn = 0
         while (message := await self._reader.next()) is not None:
+            turn += 1
+            if turn % _TURN == 0:
+                await trio.lowlevel.checkpoint()
             try:
                 await self._apply(message)
             except RemoteProtocolError as error:

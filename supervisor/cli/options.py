@@ -153,6 +153,13 @@ OPTIONS: Final = (
         values.SWITCH,
         "Ignore SIGTERM; end on SIGINT and POST /shutdown only.",
     ),
+    Option(
+        "strict-streaming",
+        "server",
+        "strict_streaming",
+        values.SWITCH,
+        "Stream only what has opted in with @cog.streaming, as coglet; else every model streams.",
+    ),
     PYTHON,
     Option(
         "worker-command",
@@ -342,6 +349,7 @@ OPTIONS: Final = (
     _time("body-timeout", "Between two pieces of a request's body."),
     _time("write-timeout", "For each 64 KiB of a response that the client has to take."),
     _time("idle-timeout", "A response's end until the next request on the same connection."),
+    _time("stream-heartbeat", "Silence on an event stream until a comment is sent."),
     _time(
         "termination-grace",
         "What the surroundings grant between SIGTERM and SIGKILL. If a stop can take longer, "

@@ -5,24 +5,28 @@ Nothing is decided here. Every body comes from `supervisor.http.errors` or a han
 
 from __future__ import annotations
 
-from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import ExitStack, aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 from quart import Response as QuartResponse
 from quart import request as quart_request
 from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from supervisor.http import about, predictions
 from supervisor.http.errors import draining_response, http_error, too_large_response
+from supervisor.http.stream import Streaming, stream_known
 from supervisor.http.values import Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 
-    from supervisor.config import Limits
+    from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+
+    from supervisor.config import Config, Limits
     from supervisor.http.draining import Draining
     from supervisor.http.ready_file import ReadyFile
     from supervisor.http.values import Pieces
@@ -35,22 +39,37 @@ log = structlog.get_logger("supervisor.http.app")
 PIECE: Final = 1024 * 1024
 """Bytes of a body that are given on at a time: what is between here and the socket copies them."""
 
-SERVED_IN_A_DRAIN = frozenset({"cancel_prediction", "health_check"})
-"""Endpoints that still work when the server is about to end: one shortens the waiting, the other
-is always 200."""
+SERVED_IN_A_DRAIN = frozenset({"cancel_prediction", "health_check", "stream_prediction"})
+"""Endpoints that still work when the server is about to end: they shorten the waiting, tell what
+becomes of predictions that were accepted, or are always 200."""
+
+_AT_END: Final = "coglet_trio.at_end"
+"""Where in the ASGI scope of a request its `at_end` is."""
+
+
+class _Request(TrioASGIHTTPConnection):
+    """One request, with a place for what has to be done when it is over, however it ends."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        with ExitStack() as stack:
+            cast("dict[str, Any]", self.scope)[_AT_END] = stack.callback
+            await super().__call__(receive, send)
 
 
 class _App(QuartTrio):
     """Quart, logging where we do."""
+
+    asgi_http_class = _Request
 
     def log_exception(self, exception_info: Any) -> None:
         log.error("a request failed", exc_info=exception_info)
 
 
 def create_app(
-    service: Service, limits: Limits, draining: Draining, ready_file: ReadyFile | None
+    service: Service, config: Config, draining: Draining, ready_file: ReadyFile | None
 ) -> QuartTrio:
     """The application for one service."""
+    limits = config.limits
     app = _App("supervisor.http", static_folder=None)
     app.config.update(
         # Quart's defaults would cut real use. Times are the connection's business.
@@ -60,7 +79,8 @@ def create_app(
         PROVIDE_AUTOMATIC_OPTIONS=False,
     )
     app.url_map.merge_slashes = False
-    _add_routes(app, service, ready_file)
+    streaming = Streaming(config.strict_streaming, config.times.stream_heartbeat)
+    _add_routes(app, service, ready_file, streaming)
     _add_errors(app, limits)
 
     async def refuse_in_a_drain() -> QuartResponse | None:
@@ -72,7 +92,9 @@ def create_app(
     return app
 
 
-def _add_routes(app: QuartTrio, service: Service, ready_file: ReadyFile | None) -> None:
+def _add_routes(
+    app: QuartTrio, service: Service, ready_file: ReadyFile | None, streaming: Streaming
+) -> None:
     async def discover() -> Response:
         return about.discover(service)
 
@@ -86,10 +108,14 @@ def _add_routes(app: QuartTrio, service: Service, ready_file: ReadyFile | None) 
         return about.request_shutdown(service)
 
     async def create_prediction() -> Response:
-        return await predictions.create_prediction(service, await _plain_request())
+        return await predictions.create_prediction(service, await _plain_request(), streaming)
 
     async def put_prediction(prediction_id: str) -> Response:
-        return await predictions.put_prediction(service, await _plain_request(), prediction_id)
+        request = await _plain_request()
+        return await predictions.put_prediction(service, request, prediction_id, streaming)
+
+    async def stream_prediction(prediction_id: str) -> Response:
+        return await stream_known(service, await _plain_request(), prediction_id, streaming)
 
     async def cancel_prediction(prediction_id: str) -> Response:
         return await predictions.cancel_prediction(service, prediction_id)
@@ -101,6 +127,7 @@ def _add_routes(app: QuartTrio, service: Service, ready_file: ReadyFile | None) 
     _route(app, "POST", "/predictions", create_prediction)
     _route(app, "PUT", "/predictions/<prediction_id>", put_prediction)
     _route(app, "POST", "/predictions/<prediction_id>/cancel", cancel_prediction)
+    _route(app, "GET", "/predictions/<prediction_id>/stream", stream_prediction)
 
 
 def _route(
@@ -137,7 +164,8 @@ async def _plain_request() -> Request:
     for name, value in quart_request.headers.items():
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return Request(headers, body)
+    at_end = cast("dict[str, Any]", quart_request.scope)[_AT_END]
+    return Request(headers, body, at_end)
 
 
 def _quart_response(response: Response) -> QuartResponse:

@@ -31,6 +31,7 @@ __all__ = [
     "raw_error",
     "refusal_response",
     "too_large_response",
+    "unknown_prediction",
 ]
 
 CLOSE: Headers = (("connection", "close"),)
@@ -61,6 +62,12 @@ def invalid_response(errors: list[InputError]) -> Response:
     """422 in coglet's form: one entry for each thing that is wrong."""
     entries = [{"loc": list(error.loc), "msg": error.msg, "type": error.type} for error in errors]
     return json_response(422, {"detail": entries})
+
+
+def unknown_prediction() -> Response:
+    """404: no prediction has that id, or it has been forgotten."""
+    detail = "No prediction with this id is in flight or remembered (--keep-age)"
+    return detail_response(404, detail)
 
 
 def refusal_response(refusal: Refusal) -> Response:

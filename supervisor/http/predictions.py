@@ -14,6 +14,7 @@ from protocol.messages import Trace
 from supervisor.http.errors import invalid_response, refusal_response
 from supervisor.http.preferences import accepts_event_stream, prefers_async
 from supervisor.http.request_body import BadRequest, PredictionBody, read_body
+from supervisor.http.stream import Streaming, follow, not_opted_in
 from supervisor.http.values import Response, json_response
 from supervisor.interface import (
     InputError,
@@ -24,7 +25,6 @@ from supervisor.interface import (
     Refusal,
     Service,
 )
-from supervisor.model_schema import documents_streaming
 
 if TYPE_CHECKING:
     from supervisor.http.values import Request
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["cancel_prediction", "create_prediction", "put_prediction"]
 
 
-async def create_prediction(service: Service, request: Request) -> Response:
+async def create_prediction(service: Service, request: Request, streaming: Streaming) -> Response:
     """`POST /predictions`: run a prediction and answer with its result, or 202 at once.
 
     Being cancelled means that the client has gone: the prediction is cancelled too, unless the
@@ -42,10 +42,12 @@ async def create_prediction(service: Service, request: Request) -> Response:
         body = await read_body(request)
     except BadRequest as error:
         return error.response
-    return await _run(service, request, body, body.id)
+    return await _run(service, request, body, body.id, streaming)
 
 
-async def put_prediction(service: Service, request: Request, prediction_id: str) -> Response:
+async def put_prediction(
+    service: Service, request: Request, prediction_id: str, streaming: Streaming
+) -> Response:
     """`PUT /predictions/{id}`: as `create_prediction`; if it is in flight, how far it has come."""
     try:
         body = await read_body(request)
@@ -55,9 +57,11 @@ async def put_prediction(service: Service, request: Request, prediction_id: str)
         message = "prediction ID must match the ID supplied in the URL"
         return invalid_response([InputError(("body", "id"), message)])
     running = service.find(prediction_id)
+    if running is not None and accepts_event_stream(request.headers.get("accept")):
+        return follow(running, request, streaming)
     if running is not None:
         return json_response(202, _state(running.view()))
-    return await _run(service, request, body, prediction_id)
+    return await _run(service, request, body, prediction_id, streaming)
 
 
 async def cancel_prediction(service: Service, prediction_id: str) -> Response:
@@ -70,17 +74,25 @@ async def cancel_prediction(service: Service, prediction_id: str) -> Response:
 
 
 async def _run(
-    service: Service, request: Request, body: PredictionBody, prediction_id: str | None
+    service: Service,
+    request: Request,
+    body: PredictionBody,
+    prediction_id: str | None,
+    streaming: Streaming,
 ) -> Response:
-    if accepts_event_stream(request.headers.get("accept")):
-        return _no_streaming(service)
+    as_stream = accepts_event_stream(request.headers.get("accept"))
+    if as_stream and streaming.strict and (refusal := not_opted_in(service)) is not None:
+        return refusal
     try:
         handle = service.submit(
             PredictionRequest(body.input, prediction_id, body.context, _trace(request))
         )
     except Refusal as refusal:
         return refusal_response(refusal)
-    if prefers_async(request.headers.get("prefer")):
+    is_async = prefers_async(request.headers.get("prefer"))
+    if as_stream:
+        return follow(handle, request, streaming, is_owner=not is_async)
+    if is_async:
         view = handle.view()
         return json_response(202, {"id": view.id, "status": PredictionStatus.STARTING.value})
     return json_response(200, (await _wait_or_cancel(handle)).as_result())
@@ -99,13 +111,6 @@ def _trace(request: Request) -> Trace | None:
     if traceparent is None:
         return None
     return Trace(traceparent, request.headers.get("tracestate", ""))
-
-
-def _no_streaming(service: Service) -> Response:
-    if documents_streaming(service.openapi()):
-        return json_response(406, {"error": "This server does not stream responses yet."})
-    reason = "This model does not support streaming responses."
-    return json_response(406, {"error": f"{reason} Add @cog.streaming to predict() to enable SSE."})
 
 
 # --- bodies -----------------------------------------------------------------------------------

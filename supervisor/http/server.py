@@ -58,7 +58,7 @@ async def serve_http(
     """
     draining = draining or Draining()
     hypercorn = _hypercorn_config(config.limits)
-    quart = create_app(service, config.limits, draining, ready_file())
+    quart = create_app(service, config, draining, ready_file())
     app = wrap_app(quart, hypercorn.wsgi_max_body_size, "asgi")
     connections = Connections(app, hypercorn, config, draining)
     listeners = await open_listeners(config.host, config.port)

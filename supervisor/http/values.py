@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +27,8 @@ class Request:
     headers: Mapping[str, str] = Factory(dict)
     """By lower-case name; several of one name are joined by a comma."""
     body: bytes = b""
+    at_end: Callable[[Callable[[], object]], object] = lambda _: None
+    """Takes what is to be called when the request is over, answered or not."""
 
 
 @frozen

@@ -9,8 +9,9 @@ from supervisor.interface import Event, EventKind, Gap
 
 __all__ = ["LAG_MAX", "History"]
 
-LAG_MAX: Final = 1024
-"""Events that a reader may lie behind, whatever is kept for those who come later (coglet's)."""
+LAG_MAX: Final = 16 * 1024
+"""Events that a reader may lie behind. Coglet has 1,024, which a model that yields without a pause
+puts out before its reader has had a turn."""
 
 
 class History:
@@ -27,11 +28,15 @@ class History:
         self._replayed = replayed
         self._limit = limit
         self._events: deque[tuple[Event, int]] = deque()
-        self._kept = max(replayed, LAG_MAX)
+        self._kept = replayed
         self.count = 0
         """Events so far: the number of the next one."""
         self.size = 0
         """Bytes of JSON in the kept events."""
+
+    def expect_reader(self) -> None:
+        """Somebody reads from now on: keep what it may still want."""
+        self._kept = max(self._replayed, LAG_MAX)
 
     def append(self, kind: EventKind, data: dict[str, Any], size: int) -> None:
         """The next event; `size` is its bytes of JSON, roughly."""

@@ -66,7 +66,7 @@ class Prediction:
     completed_at: datetime | None = field(default=None, init=False)
     doom: str | None = field(default=None, init=False)
     history: History = field(init=False)
-    on_event: Callable[[], object] | None = field(default=None, init=False)
+    on_event: Callable[[], None] | None = field(default=None, init=False)
     """Called after each event."""
     _started: float = field(default=0.0, init=False)
     _logs: BoundedText = field(init=False)

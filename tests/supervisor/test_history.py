@@ -11,6 +11,7 @@ from supervisor.state.history import LAG_MAX, History
 
 def filled(count: int, *, replayed: int = 1024, limit: int = 10**9, size: int = 1) -> History:
     history = History(replayed, limit)
+    history.expect_reader()
     for number in range(count):
         history.append(EventKind.LOG, {"data": number}, size)
     return history
@@ -22,7 +23,7 @@ def test_events_are_numbered_from_0() -> None:
     assert found == [*(Event(n, EventKind.LOG, {"data": n}) for n in range(3)), None]
 
 
-def test_who_is_there_may_lie_1024_events_behind_and_no_more() -> None:
+def test_who_is_there_may_lie_so_many_events_behind_and_no_more() -> None:
     history = filled(LAG_MAX, replayed=0)
     assert isinstance(history.at(0), Event)
     history.append(EventKind.LOG, {}, 1)
@@ -37,10 +38,19 @@ def test_who_comes_late_gets_what_the_operator_wants() -> None:
     assert filled(10, replayed=10).missed_by(0) == 0
 
 
-def test_more_than_1024_events_are_kept_if_the_operator_wants_it() -> None:
-    history = filled(3000, replayed=2000)
-    assert history.missed_by(1000) == 0
-    assert history.at(999) == Gap(1, lagged=True)
+def test_more_events_are_kept_if_the_operator_wants_it() -> None:
+    history = filled(LAG_MAX + 1000, replayed=LAG_MAX + 500)
+    assert history.missed_by(500) == 0
+    assert history.at(499) == Gap(1, lagged=True)
+
+
+def test_without_a_reader_only_what_is_replayed_is_kept() -> None:
+    history = History(2, 10**9)
+    for _ in range(5):
+        history.append(EventKind.LOG, {}, 1)
+    assert history.size == 2
+    history.expect_reader()
+    assert history.missed_by(0) == 3
 
 
 def test_bytes_are_bounded_but_the_newest_event_is_kept() -> None:

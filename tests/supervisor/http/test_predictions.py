@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from supervisor.http.predictions import cancel_prediction, create_prediction, put_prediction
+from supervisor.http.stream import Streaming
 from supervisor.http.values import Request, Response
 from supervisor.interface import (
     AtCapacity,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 JSON = {"content-type": "application/json"}
 ASYNC = {**JSON, "prefer": "respond-async"}
+STREAMING = Streaming()
 
 
 def request(value: Any = None, headers: dict[str, str] = JSON) -> Request:
@@ -39,7 +41,7 @@ def body_of(response: Response) -> Any:
 
 
 async def test_a_prediction_that_succeeds(service: FakeService) -> None:
-    response = await create_prediction(service, request({"id": "p1", "input": {"x": 1}}))
+    response = await create_prediction(service, request({"id": "p1", "input": {"x": 1}}), STREAMING)
     assert response.status == 200
     assert body_of(response) == {
         "id": "p1",
@@ -52,7 +54,7 @@ async def test_a_prediction_that_succeeds(service: FakeService) -> None:
 
 async def test_an_output_of_null_is_said(service: FakeService) -> None:
     service.output = None
-    body = body_of(await create_prediction(service, request()))
+    body = body_of(await create_prediction(service, request(), STREAMING))
     assert body["output"] is None
     assert body["id"] == "made-0"
 
@@ -60,7 +62,7 @@ async def test_an_output_of_null_is_said(service: FakeService) -> None:
 async def test_what_the_client_said_reaches_the_service(service: FakeService) -> None:
     sent = {"id": "p", "input": {"x": [2**80]}, "context": {"k": "v"}, "webhook": "http://h/"}
     trace = {"traceparent": "00-aa-bb-01", "tracestate": "k=v"}
-    await create_prediction(service, request(sent, {**JSON, **trace}))
+    await create_prediction(service, request(sent, {**JSON, **trace}), STREAMING)
     (handle,) = service.handles
     assert handle.request.id == "p"
     assert handle.request.input == {"x": [2**80]}
@@ -69,7 +71,7 @@ async def test_what_the_client_said_reaches_the_service(service: FakeService) ->
         "00-aa-bb-01",
         "k=v",
     )
-    await create_prediction(service, request())
+    await create_prediction(service, request(), STREAMING)
     assert service.handles[1].request.trace is None
     assert service.handles[1].request.id is None
 
@@ -81,7 +83,7 @@ async def test_a_prediction_that_fails_has_its_error_and_its_logs(
     answers: list[Response] = []
 
     async def ask() -> None:
-        answers.append(await create_prediction(service, request({"id": "p"})))
+        answers.append(await create_prediction(service, request({"id": "p"}), STREAMING))
 
     nursery.start_soon(ask)
     await service.submitted.wait()
@@ -103,7 +105,7 @@ async def test_respond_async_answers_at_once_and_the_prediction_goes_on(
     service: FakeService,
 ) -> None:
     service.hold = True
-    response = await create_prediction(service, request({"id": "as1"}, ASYNC))
+    response = await create_prediction(service, request({"id": "as1"}, ASYNC), STREAMING)
     assert response.status == 202
     assert body_of(response) == {"id": "as1", "status": "starting"}
     assert not service.handles[0].cancelled.is_set()
@@ -112,7 +114,7 @@ async def test_respond_async_answers_at_once_and_the_prediction_goes_on(
 async def test_a_client_that_leaves_cancels_its_prediction(service: FakeService) -> None:
     service.hold = True
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(create_prediction, service, request())
+        nursery.start_soon(create_prediction, service, request(), STREAMING)
         await service.submitted.wait()
         nursery.cancel_scope.cancel()
     assert service.handles[0].cancelled.is_set()
@@ -169,14 +171,14 @@ async def test_refusals(
     headers_of_request: dict[str, str],
 ) -> None:
     service.refusal = refusal
-    response = await create_prediction(service, request({}, headers_of_request))
+    response = await create_prediction(service, request({}, headers_of_request), STREAMING)
     assert (response.status, body_of(response), response.headers) == (status, body, headers)
 
 
 async def test_a_post_with_the_id_of_one_in_flight_is_refused(service: FakeService) -> None:
     service.hold = True
-    await create_prediction(service, request({"id": "p1"}, ASYNC))
-    response = await create_prediction(service, request({"id": "p1"}))
+    await create_prediction(service, request({"id": "p1"}, ASYNC), STREAMING)
+    response = await create_prediction(service, request({"id": "p1"}), STREAMING)
     assert response.status == 409
     assert "p1" in body_of(response)["error"]
     assert len(service.handles) == 1
@@ -185,8 +187,8 @@ async def test_a_post_with_the_id_of_one_in_flight_is_refused(service: FakeServi
 @pytest.mark.parametrize("body", [b"garbage", b"[]"])
 async def test_a_bad_body_never_reaches_the_service(service: FakeService, body: bytes) -> None:
     for answer in (
-        await create_prediction(service, Request(JSON, body)),
-        await put_prediction(service, Request(JSON, body), "p"),
+        await create_prediction(service, Request(JSON, body), STREAMING),
+        await put_prediction(service, Request(JSON, body), "p", STREAMING),
     ):
         assert answer.status in (400, 422)
         assert "detail" in body_of(answer)
@@ -194,19 +196,19 @@ async def test_a_bad_body_never_reaches_the_service(service: FakeService, body: 
 
 
 async def test_put_runs_under_the_id_of_the_path(service: FakeService) -> None:
-    response = await put_prediction(service, request({"input": {"x": 1}}), "p1")
+    response = await put_prediction(service, request({"input": {"x": 1}}), "p1", STREAMING)
     assert response.status == 200
     assert body_of(response)["id"] == "p1"
 
 
 async def test_put_runs_again_once_the_first_has_finished(service: FakeService) -> None:
     for _ in range(2):
-        assert (await put_prediction(service, request({"id": "p1"}), "p1")).status == 200
+        assert (await put_prediction(service, request({"id": "p1"}), "p1", STREAMING)).status == 200
     assert len(service.handles) == 2
 
 
 async def test_put_with_another_id_in_its_body(service: FakeService) -> None:
-    response = await put_prediction(service, request({"id": "other"}), "p1")
+    response = await put_prediction(service, request({"id": "other"}), "p1", STREAMING)
     assert response.status == 422
     assert body_of(response) == {
         "detail": [
@@ -221,14 +223,14 @@ async def test_put_with_another_id_in_its_body(service: FakeService) -> None:
 
 @pytest.mark.parametrize("bad", ["..", "a b", "x" * 129])
 async def test_put_with_an_id_that_may_not_be_used(service: FakeService, bad: str) -> None:
-    response = await put_prediction(service, request(), bad)
+    response = await put_prediction(service, request(), bad, STREAMING)
     assert response.status == 422
     assert body_of(response)["detail"][0]["loc"] == ["body", "id"]
 
 
 async def test_put_of_one_in_flight_reports_it_and_ignores_the_rest(service: FakeService) -> None:
     service.hold = True
-    await put_prediction(service, request({"input": {"text": "a"}}, ASYNC), "as1")
+    await put_prediction(service, request({"input": {"text": "a"}}, ASYNC), "as1", STREAMING)
     handle = service.handles[0]
     handle.become(status=PredictionStatus.PROCESSING, logs="log\n", metrics={"tokens": 2})
     expected = {
@@ -238,51 +240,45 @@ async def test_put_of_one_in_flight_reports_it_and_ignores_the_rest(service: Fak
         "logs": "log\n",
         "metrics": {"tokens": 2},
     }
-    response = await put_prediction(service, request({"input": {"text": "b"}}), "as1")
+    response = await put_prediction(service, request({"input": {"text": "b"}}), "as1", STREAMING)
     assert (response.status, body_of(response)) == (202, expected)
     handle.become(output=["a0"])
-    response = await put_prediction(service, request({}, {**JSON, "accept": "*/*"}), "as1")
+    response = await put_prediction(
+        service, request({}, {**JSON, "accept": "*/*"}), "as1", STREAMING
+    )
     assert (response.status, body_of(response)) == (202, {**expected, "output": ["a0"]})
     assert len(service.handles) == 1
 
 
 async def test_a_client_that_only_looks_on_cancels_nothing(service: FakeService) -> None:
     service.hold = True
-    await put_prediction(service, request({}, ASYNC), "as1")
-    await put_prediction(service, request({}), "as1")
+    await put_prediction(service, request({}, ASYNC), "as1", STREAMING)
+    await put_prediction(service, request({}), "as1", STREAMING)
     assert not service.handles[0].cancelled.is_set()
 
 
-@pytest.mark.parametrize(
-    ("paths", "error"),
-    [
-        (
-            {},
-            (
-                "This model does not support streaming responses. "
-                "Add @cog.streaming to predict() to enable SSE."
-            ),
-        ),
-        (
-            {"/predictions": {"post": {"x-cog-streaming": True}}},
-            "This server does not stream responses yet.",
-        ),
-    ],
-)
-async def test_an_event_stream_is_refused_before_the_input_is_looked_at(
-    service: FakeService, paths: dict[str, Any], error: str
+async def test_an_event_stream_of_what_has_not_opted_in_is_refused_to_the_strict(
+    service: FakeService,
 ) -> None:
-    service.schema = ModelSchema({"paths": paths}, is_train=False)
-    service.refusal = InvalidInput([])
+    service.refusal = InvalidInput([])  # of which nothing is said: the stream is refused first
     headers = {**JSON, "accept": "text/event-stream"}
-    response = await create_prediction(service, request({}, headers))
+    response = await create_prediction(service, request({}, headers), Streaming(strict=True))
+    reason = "This model does not support streaming responses."
+    error = f"{reason} Add @cog.streaming to predict() to enable SSE."
     assert (response.status, body_of(response)) == (406, {"error": error})
+    response = await create_prediction(service, request({}, headers), STREAMING)
+    assert response.status == 422
+    service.schema = ModelSchema(
+        {"paths": {"/predictions": {"post": {"x-cog-streaming": True}}}}, is_train=False
+    )
+    response = await create_prediction(service, request({}, headers), Streaming(strict=True))
+    assert response.status == 422
     assert service.handles == []
 
 
 async def test_cancel(service: FakeService) -> None:
     service.hold = True
-    await create_prediction(service, request({"id": "p1"}, ASYNC))
+    await create_prediction(service, request({"id": "p1"}, ASYNC), STREAMING)
     response = await cancel_prediction(service, "p1")
     assert (response.status, body_of(response)) == (200, {})
     assert service.handles[0].cancelled.is_set()

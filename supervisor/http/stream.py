@@ -1,0 +1,148 @@
+"""Server-sent events: what happens in a prediction, as it happens (`spec/http-api.md` 4).
+
+A reader takes events from the prediction's bounded history at its own pace; what is ready is sent
+together. It costs the model and its neighbours nothing if it is slow: it finds a gap.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import trio
+from attrs import frozen
+
+from protocol.json_text import dumps
+from supervisor.http.errors import refusal_response, unknown_prediction
+from supervisor.http.values import Response, json_response
+from supervisor.interface import Gap, TooManyFollowers
+from supervisor.model_schema import documents_streaming
+
+if TYPE_CHECKING:
+    from supervisor.http.values import Request
+    from supervisor.interface import Event, Follower, PredictionHandle, Service
+
+__all__ = ["EVENT_STREAM", "Streaming", "follow", "last_event_id", "not_opted_in", "stream_known"]
+
+EVENT_STREAM: Final = "text/event-stream"
+
+TOGETHER: Final = 64 * 1024
+"""Bytes from which events that are ready are not kept for the next ones."""
+
+KEEP_ALIVE: Final = b": keep-alive\n\n"
+
+_HEADERS: Final = (
+    ("cache-control", "no-cache"),
+    ("x-accel-buffering", "no"),  # nginx would collect the events
+)
+
+
+@frozen
+class Streaming:
+    """How the operator wants streams."""
+
+    strict: bool = False
+    """Whether only models that opted in are streamed."""
+    heartbeat: float = 15.0
+    """Seconds of silence after which a comment is sent."""
+
+
+async def stream_known(
+    service: Service, request: Request, prediction_id: str, streaming: Streaming
+) -> Response:
+    """`GET /predictions/{id}/stream`: of one that is in flight or remembered, else 404."""
+    if streaming.strict and (refusal := not_opted_in(service)) is not None:
+        return refusal
+    known = service.recall(prediction_id)
+    if known is None:
+        return unknown_prediction()
+    return follow(known, request, streaming)
+
+
+def follow(
+    handle: PredictionHandle, request: Request, streaming: Streaming, *, is_owner: bool = False
+) -> Response:
+    """The events of a prediction, from where the reader left off.
+
+    Args:
+        handle: the prediction.
+        request: its `Last-Event-ID` says which events the reader knows.
+        streaming: how.
+        is_owner: whether the prediction is cancelled once this reader has gone, and no other reads.
+    """
+    after = last_event_id(request.headers.get("last-event-id"))
+    if handle.view().status.is_terminal and after == handle.events - 1:
+        return Response(204)  # what makes an EventSource stop coming back
+    try:
+        follower = handle.follow(after)
+    except TooManyFollowers as refusal:
+        return refusal_response(refusal)
+    events = _Events(follower, streaming.heartbeat)
+    if is_owner:
+        request.at_end(partial(_cancel_unread, handle, events))
+    return Response(200, headers=_HEADERS, content_type=EVENT_STREAM, pieces=events)
+
+
+def _cancel_unread(handle: PredictionHandle, events: _Events) -> None:
+    # A client that read too slowly has not left: it can still ask for the result.
+    if not handle.followers and not events.found_gap:
+        handle.cancel()
+
+
+def not_opted_in(service: Service) -> Response | None:
+    """Coglet's refusal to stream what the model has not opted in to; None: it has."""
+    if documents_streaming(service.openapi()):
+        return None
+    reason = "This model does not support streaming responses."
+    return json_response(406, {"error": f"{reason} Add @cog.streaming to predict() to enable SSE."})
+
+
+def last_event_id(value: str | None) -> int | None:
+    """The number of the last event that the reader knows; None if it names none of ours."""
+    if value is None or not re.fullmatch(r"\d{1,18}", value.strip(), re.ASCII):
+        return None
+    return int(value)
+
+
+class _Events:
+    """The body of one reader's answer."""
+
+    def __init__(self, follower: Follower, heartbeat: float) -> None:
+        self._follower = follower
+        self._heartbeat = heartbeat
+        self.found_gap = False
+
+    async def __aenter__(self) -> Self:
+        await self._follower.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._follower.__aexit__(*exception)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        with trio.move_on_after(self._heartbeat):
+            return self._with_what_is_ready(await anext(self._follower))
+        return KEEP_ALIVE
+
+    def _with_what_is_ready(self, event: Event | Gap | None) -> bytes:
+        written = bytearray()
+        while event is not None:
+            written += self._written(event)
+            event = self._follower.next_nowait() if len(written) < TOGETHER else None
+        return bytes(written)
+
+    def _written(self, event: Event | Gap) -> bytes:
+        if isinstance(event, Gap):
+            self.found_gap = True
+            what = "stream lagged" if event.lagged else "stream replay truncated"
+            error = f"SSE {what}; events were dropped"
+            return _lines("error", {"error": error, "skipped": event.skipped})
+        return b"id: %d\n" % event.number + _lines(event.kind.value, event.data)
+
+
+def _lines(name: str, data: dict[str, Any]) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), dumps(data))
