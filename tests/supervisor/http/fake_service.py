@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
+from protocol.messages import LogSource, Metric, MetricMode
+from supervisor.allocator import Allocator
+from supervisor.config import Limits
 from supervisor.http.draining import Draining
 from supervisor.interface import (
-    DuplicateId,
     HealthReport,
     HealthState,
     PredictionRequest,
@@ -23,50 +25,89 @@ from supervisor.interface import (
     SetupStatus,
 )
 from supervisor.model_schema import ModelSchema
-from supervisor.prediction_ids import check_id
+from supervisor.service import PredictionService
+from supervisor.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from supervisor.job import Job
 
 STARTED = datetime(2026, 11, 24, 1, 2, 3, 456000, tzinfo=UTC)
 
 
 class FakeHandle:
-    """A prediction that ends when the test says so."""
+    """A prediction that the service has accepted; the test plays its worker."""
 
-    def __init__(self, request: PredictionRequest, prediction_id: str) -> None:
+    def __init__(self, request: PredictionRequest, job: Job, allocator: Allocator) -> None:
         self.request = request
-        self._view = PredictionView(
-            id=prediction_id,
-            status=PredictionStatus.STARTING,
-            input=request.input,
-            logs="",
-            metrics={},
-        )
-        self.over = trio.Event()
-        self.cancelled = trio.Event()
+        self.job = job
+        self._allocator = allocator
+
+    @property
+    def is_canceled(self) -> bool:
+        return self.view().status is PredictionStatus.CANCELED
 
     def view(self) -> PredictionView:
-        return self._view
-
-    def become(self, **changes: Any) -> None:
-        self._view = attrs.evolve(self._view, **changes)
-        if self._view.status.is_terminal:
-            self.over.set()
+        return self.job.view()
 
     async def wait(self) -> PredictionView:
-        await self.over.wait()
-        return self._view
+        return await self.job.wait()
 
-    def cancel(self) -> None:
-        self.cancelled.set()
-        if not self.over.is_set():
-            self.become(status=PredictionStatus.CANCELED)
+    def start(self) -> None:
+        """`predict` is sent. A cancel still ends the prediction at once."""
+        self.job.prediction.start(trio.current_time())
+
+    def log(self, text: str, source: LogSource = LogSource.STDOUT) -> None:
+        self.job.prediction.add_log(text, source)
+
+    def metric(self, name: str, value: Any) -> None:
+        assert self.job.prediction.add_metric(Metric(name, value, MetricMode.REPLACE)) is None
+
+    def output(self, *items: Any) -> None:
+        for item in items:
+            assert self.job.prediction.add_output(item, 10)
+
+    def succeed(self, *, as_list: bool = False) -> None:
+        self._stopped()
+        self.job.succeeded(as_list=as_list)
+
+    def fail(self, error: str) -> None:
+        self._stopped()
+        self.job.failed(error)
+
+    def _stopped(self) -> None:
+        if self.view().status is PredictionStatus.STARTING:
+            self.start()
+        self._allocator.withdraw(self.job)
 
 
-class FakeService:
-    """The supervisor as its front ends see it. Predictions succeed at once, unless `hold`."""
+@attrs.define
+class _NoWorker:
+    """What the service asks of the supervision."""
 
-    def __init__(self) -> None:
-        self.schema = ModelSchema(None, is_train=False)
-        self.refusal: Refusal | None = None
+    schema: ModelSchema | None
+
+
+@attrs.define
+class _Health:
+    """What the service asks of the health."""
+
+    refused: Refusal | None = None
+
+    def refusal(self) -> Refusal | None:
+        return self.refused
+
+
+class FakeService(PredictionService):
+    """The real rules, over no worker. Predictions succeed at once, unless `hold`."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.no_worker = _NoWorker(ModelSchema(None, is_train=False))
+        self.fake_health = _Health()
+        # No slots: what is accepted waits for the test.
+        self.waiting = Allocator(queue=10_000)
+        super().__init__(
+            self.no_worker, self.waiting, self.fake_health, limits or Limits(), Telemetry()
+        )
         self.hold = False
         self.output: Any = "hello"
         self.handles: list[FakeHandle] = []
@@ -75,31 +116,35 @@ class FakeService:
         setup = SetupReport(SetupStatus.SUCCEEDED, STARTED, STARTED, "loading\n")
         self.report = HealthReport(HealthState.READY, setup)
 
-    def submit(self, request: PredictionRequest) -> FakeHandle:
-        if request.id is not None:
-            check_id(request.id)
-        if request.id is not None and self.find(request.id) is not None:
-            raise DuplicateId(request.id)
-        self.schema.clean_input(request.input)
-        if self.refusal is not None:
-            raise self.refusal
-        handle = FakeHandle(request, request.id or f"made-{len(self.handles)}")
+    @property
+    def schema(self) -> ModelSchema | None:
+        return self.no_worker.schema
+
+    @schema.setter
+    def schema(self, schema: ModelSchema | None) -> None:
+        self.no_worker.schema = schema
+
+    @property
+    def refusal(self) -> Refusal | None:
+        return self.fake_health.refused
+
+    @refusal.setter
+    def refusal(self, refusal: Refusal | None) -> None:
+        """Why nothing is accepted, said where the health is looked at."""
+        self.fake_health.refused = refusal
+
+    def submit(self, request: PredictionRequest) -> Job:
+        job = super().submit(request)
+        handle = FakeHandle(request, job, self.waiting)
         self.handles.append(handle)
         if not self.hold:
-            handle.become(
-                status=PredictionStatus.SUCCEEDED,
-                output=self.output,
-                logs="log\n",
-                metrics={"predict_time": 0.5},
-            )
+            handle.start()
+            handle.log("log\n")
+            if self.output is not None:
+                handle.output(self.output)
+            handle.succeed()
         self.submitted.set()
-        return handle
-
-    def find(self, prediction_id: str) -> FakeHandle | None:
-        for handle in self.handles:
-            if handle.view().id == prediction_id and not handle.over.is_set():
-                return handle
-        return None
+        return job
 
     def health(self) -> HealthReport:
         return self.report
@@ -107,9 +152,6 @@ class FakeService:
     async def check_health(self) -> HealthReport:
         await trio.lowlevel.checkpoint()
         return self.report
-
-    def openapi(self) -> dict[str, Any] | None:
-        return self.schema.document
 
     def request_shutdown(self) -> None:
         self.shutdown_requests += 1

@@ -32,7 +32,7 @@ async def test_a_client_that_leaves_cancels_what_it_waits_for(
         await stream.send_all(message(b'{"id":"first"}') + after)
         await service.submitted.wait()
         await stream.aclose()
-        await service.handles[0].cancelled.wait()
+        await service.handles[0].wait()
         await running.draining.wait_answered()
     assert [handle.request.id for handle in service.handles] == ["first"]
 
@@ -48,7 +48,7 @@ async def test_a_client_that_resets_cancels_what_it_waits_for(
         linger = socket.SO_LINGER
         stream.socket.setsockopt(socket.SOL_SOCKET, linger, b"\x01\0\0\0\0\0\0\0")
         await stream.aclose()
-        await service.handles[0].cancelled.wait()
+        await service.handles[0].wait()
 
 
 async def test_a_client_that_leaves_after_202_cancels_nothing(
@@ -63,7 +63,7 @@ async def test_a_client_that_leaves_after_202_cancels_nothing(
         async with await running.connect() as stream:  # a round trip later
             await stream.send_all(message(b"{}", "prefer: respond-async"))
             assert (await read_answer(stream))[0] == 202
-        assert not service.handles[0].cancelled.is_set()
+        assert not service.handles[0].is_canceled
 
 
 async def test_a_client_that_leaves_inside_its_body_runs_nothing(
@@ -193,7 +193,7 @@ async def test_being_cancelled_closes_the_port_and_ends_every_request(
         await service.submitted.wait()
         running.scope.cancel()
         with trio.CancelScope(shield=True), trio.fail_after(10):
-            await service.handles[0].cancelled.wait()
+            await service.handles[0].wait()
             assert await read_to_end(waiting) == b""
             assert await read_to_end(idle) == b""
             with pytest.raises(OSError, match="connect"):
