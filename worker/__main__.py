@@ -40,11 +40,13 @@ from worker.engines.threads import ThreadsEngine
 from worker.engines.trio_loop import TrioEngine
 from worker.healthcheck import Healthchecks
 from worker.interrupter import SignalInterrupter
-from worker.logs import LogRouter, LogSink
+from worker.logs import LogRouter
 from worker.model_signals import ModelSignals
 from worker.options import BadOption, Options, options_from
 from worker.predictor import CallKind, LoadError, load_predictor
+from worker.printing import install_print
 from worker.schema import model_schema
+from worker.sink import LogSink
 from worker.slot import Slot
 from worker.streams import install_streams
 
@@ -117,9 +119,12 @@ class Worker:
             return
         self._connect(init)
         sdk.install()
-        install_streams(self._router, self._capture.catch_up, self._checkpoint)
+        several = init.num_slots > 1
+        install_streams(self._router, self._capture, self._checkpoint, several=several)
+        install_print()
         install_contexts([self._router.current, scope.current])
         self._capture.start()
+        self.control.later.start()
         atexit.register(self._flush_logs)  # the first one, so it runs after all of the model's
         os.register_at_fork(after_in_child=self._leave_to_child)
         self._interrupter.install()
@@ -294,8 +299,9 @@ class Worker:
 
     def _checkpoint(self) -> None:
         """At the end of what the model calls of ours."""
-        self._signals.checkpoint()
-        self._interrupter.checkpoint()
+        if self._signals.waiting or self._interrupter.cancelled:  # seldom, and asked often
+            self._signals.checkpoint()
+            self._interrupter.checkpoint()
         thread_interrupter.checkpoint()
 
     def _leave_to_child(self) -> None:

@@ -13,9 +13,9 @@ from protocol.spill import input_folder, read_spill
 from worker import error_text
 from worker.error_text import Stage
 from worker.inputs import InputFailure
-from worker.logs import LogSink
 from worker.outputs import OutputFailure, OutputWriter
 from worker.sdk import CancelationException
+from worker.sink import LogSink
 from worker.thread_interrupter import this_thread
 
 if TYPE_CHECKING:

@@ -14,12 +14,18 @@ import sys
 import termios
 import threading
 import time
+from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Final
+
+from protocol.messages import LogSource
+from worker.streams import flush_models_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.logs import LogRouter, LogSink
+    from worker.logs import LogRouter
+    from worker.sink import LogSink
 
 __all__ = ["Capture"]
 
@@ -53,6 +59,10 @@ class Capture:
         self._lock = threading.RLock()
         self._flush_c = _c_stdout_flush()
         self._given_up = False
+        epoll = select.epoll()  # of all ways to ask the quickest, and threads may share it
+        epoll.register(descriptor, select.EPOLLIN)
+        self.waiting: Callable[[float, int], object] = epoll.poll
+        """`waiting(0, 1)` is true if something can be read."""
 
     def start(self) -> None:
         """Begin to read, in a thread of its own that does not keep the interpreter from ending."""
@@ -85,7 +95,17 @@ class Capture:
             self._router.set_sole(sink)
 
     def end(self, sink: LogSink) -> None:
-        """Log what belongs to `sink`, also from C's buffer, and close it."""
+        """Log what belongs to `sink`, also what the model and C keep back, and close it.
+
+        With several predictions at a time nobody knows whose text that is: it is nobody's.
+        """
+        report = partial(self._router.write, LogSource.STDERR)
+        if self._router.sole is not sink:
+            Context().run(flush_models_streams, report)
+            sink.close()
+            return
+        flush_models_streams(report)
+        sink.settle_all()
         self._flush_c()
         with self._lock:
             self._read_what_is_there()
@@ -100,7 +120,7 @@ class Capture:
     def _read_what_is_there(self) -> None:
         if self._given_up:
             return
-        size = self._waiting()
+        size = self._size()
         if size:
             try:
                 data = os.read(self._descriptor, size)
@@ -108,7 +128,7 @@ class Capture:
                 return  # the supervisor has read it
             self._router.write_captured(data)
 
-    def _waiting(self) -> int:
+    def _size(self) -> int:
         """How many bytes can be read."""
         found = fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4))
         return int.from_bytes(found, sys.byteorder)
@@ -118,9 +138,13 @@ class Capture:
         poll.register(self._descriptor, select.POLLIN)
         while True:
             ((_, event),) = poll.poll()
-            if self._waiting() < _MUCH:
+            sink = self._router.captured()
+            turn = sink.turn
+            if self._size() < _MUCH:
                 time.sleep(_PATIENCE)
             with self._lock:
+                if sink is self._router.captured() and sink.turn == turn:
+                    sink.settle_all()  # no line has ended meanwhile: what was begun comes first
                 self._read_what_is_there()
             if event & ~select.POLLIN:
                 return  # nobody has the write end any more

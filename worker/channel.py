@@ -7,14 +7,25 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from protocol.framing import FrameDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from worker.later import Later
+
 __all__ = ["FrameReader", "FrameWriter"]
+
+Frames = bytes | bytearray
+_PAUSE: Final = 0.01
+"""Seconds that frames wait for others at most."""
+
+_AT_ONCE: Final = 20
+"""How often in such a time frames do not wait. What waits is lost with a process that crashes, and
+what was said last is what tells why; so only a flood waits."""
 
 _CHUNK = 64 * 1024
 _BIG_CHUNK = 1024 * 1024
@@ -31,6 +42,7 @@ class FrameWriter:
     def __init__(
         self,
         write: Callable[[memoryview], int],
+        later: Later,
         on_cut: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         """Make a writer.
@@ -40,27 +52,63 @@ class FrameWriter:
         """
         self._write = write
         self._on_cut = on_cut
+        self.later = later
         self.lock = threading.RLock()
         """Held while a frame is written; what belongs to the order of frames may hold it too."""
-        self._waiting: deque[bytes | bytearray] = deque()
+        self._waiting: deque[Frames | Callable[[], Frames]] = deque()
+        self._postponed: deque[Callable[[], Frames]] = deque()
+        self._counts_from = float("-inf")
+        self._at_once = 0
         self._writing = False
         self.broken: BaseException | None = None
         """Why nothing is written any more: the peer is gone, or a frame was left half written."""
 
-    def send(self, frames: bytes | bytearray) -> None:
+    def send(self, frames: Frames) -> None:
         """Write one or several whole frames. Does nothing once the channel is broken."""
         with self.lock:
+            self._queue_postponed()
             self._waiting.append(frames)
-            if self._writing:
-                return
-            self._writing = True
-            try:
-                while self._waiting and self.broken is None:
-                    self._write_all(memoryview(self._waiting.popleft()))
-            finally:
-                self._writing = False
-                if self.broken is not None:
-                    self._waiting.clear()
+            self._write_waiting()
+
+    def postpone(self, make: Callable[[], Frames]) -> None:
+        """Have what `make` then answers written, before anything that is sent from now on.
+
+        A flood goes out in few writes so. What comes now and then is written at once.
+        """
+        with self.lock:
+            self._postponed.append(make)
+            now = monotonic()
+            if now - self._counts_from >= _PAUSE:
+                self._counts_from, self._at_once = now, 0
+            self._at_once += 1
+            if self._at_once <= _AT_ONCE:
+                self.send_postponed()
+            else:
+                self.later.call(_PAUSE, self.send_postponed)
+
+    def send_postponed(self) -> None:
+        """Write what was postponed, if anything was."""
+        if self._postponed:
+            with self.lock:
+                self._queue_postponed()
+                self._write_waiting()
+
+    def _queue_postponed(self) -> None:
+        while self._postponed:
+            self._waiting.append(self._postponed.popleft())
+
+    def _write_waiting(self) -> None:
+        if self._writing:
+            return
+        self._writing = True
+        try:
+            while self._waiting and self.broken is None:
+                frames = self._waiting.popleft()
+                self._write_all(memoryview(frames() if callable(frames) else frames))
+        finally:
+            self._writing = False
+            if self.broken is not None:
+                self._waiting.clear()
 
     def _write_all(self, rest: memoryview) -> None:
         try:

@@ -48,8 +48,8 @@ class ModelSignals:
         self._wake = wake
         self._on_error = on_error
         self._handlers: dict[int, Handler] = {}
-        self._waiting: dict[int, Handler] = {}
-        """By number, as the kernel keeps them: a second one of a number that waits is the same."""
+        self.waiting: dict[int, Handler] = {}
+        """What waits for a checkpoint, by number: as in the kernel, a second one is the same."""
         # Entered again by a handler that interrupts it; the other user lets it go at once.
         self._lock = threading.RLock()
         self._waker_runs = False
@@ -87,13 +87,13 @@ class ModelSignals:
 
     def checkpoint(self) -> None:
         """Run what has waited. Called at the end of what the model calls of ours."""
-        if self._waiting and threading.current_thread() is threading.main_thread():
+        if self.waiting and threading.current_thread() is threading.main_thread():
             self.run_waiting(calling_frame())
 
     def run_waiting(self, frame: FrameType | None) -> None:
         """Run what has waited, if it may at `frame`, where the main thread stands."""
-        while self._waiting and (_may_raise(frame) or not stands_in_model(frame)):
-            number, handler = self._waiting.popitem()
+        while self.waiting and (_may_raise(frame) or not stands_in_model(frame)):
+            number, handler = self.waiting.popitem()
             self._run_now(number, handler, frame)
 
     def _run(self, number: int, frame: FrameType | None) -> None:
@@ -103,7 +103,7 @@ class ModelSignals:
         if _may_raise(frame) or not stands_in_model(frame):
             self._run_now(number, handler, frame)
         else:
-            self._waiting.setdefault(number, handler)
+            self.waiting.setdefault(number, handler)
             self._start_waker()
 
     def _run_now(self, number: int, handler: Handler, frame: FrameType | None) -> None:
@@ -134,7 +134,7 @@ class ModelSignals:
         while True:
             _sleep(_AGAIN_AFTER)
             with self._lock:
-                if not self._waiting:
+                if not self.waiting:
                     self._waker_runs = False
                     return
             self._wake()
@@ -142,7 +142,7 @@ class ModelSignals:
     def _begin_anew(self) -> None:
         """In a forked child: signals that wait are the parent's, and so is the thread."""
         self._lock = threading.RLock()
-        self._waiting.clear()
+        self.waiting.clear()
         self._waker_runs = False
 
 

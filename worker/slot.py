@@ -38,7 +38,9 @@ class Slot:
         self._control = control
         self._dialect = dialect
         # Without the flag, a model that restores SIGPIPE would be killed with its supervisor.
-        self.writer = FrameWriter(lambda data: connection.send(data, socket.MSG_NOSIGNAL))
+        self.writer = FrameWriter(
+            lambda data: connection.send(data, socket.MSG_NOSIGNAL), control.later
+        )
         self._receive_flags = 0
         self.reader = FrameReader(lambda size: connection.recv(size, self._receive_flags))
         """Waits, unless `never_wait` was called."""

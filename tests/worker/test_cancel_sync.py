@@ -28,6 +28,10 @@ BLOCKING = {
     "printing": "[print('x', flush=True) for _ in iter(int, 1)]",
     "printing bytes": "[sys.stdout.buffer.write(b'x\\n') for _ in iter(int, 1)]",
     "flushing": "[sys.stdout.flush() for _ in iter(int, 1)]",
+    "printing much": "[print('line', n) for n in iter(int, 1)]",
+    "pieces": "[sys.stdout.write('x') for _ in iter(int, 1)]",
+    "drawing": "[sys.stderr.write('\\rx') for _ in iter(int, 1)]",
+    "printing a slow value": "print(Slow())",
     "raw writing": "[os.write(1, b'x') for _ in iter(int, 1)]",
     "metrics": "[current_scope().record_metric('m', 1) for _ in iter(int, 1)]",
     "generator": "return (i for i in iter(int, 1))",
@@ -39,6 +43,9 @@ import asyncio, os, subprocess, sys, threading, time
 from coglet._sdk import current_scope
 def deep(n):
     return deep(n - 1) if n else time.sleep(600)
+class Slow:
+    def __str__(self):
+        time.sleep(600)
 class Predictor:
     def predict(self, block: bool = True):
         if not block:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PREAMBLE = """
-import ctypes, io, logging, os, subprocess, sys, threading, time, warnings
+import codecs, ctypes, io, logging, os, subprocess, sys, threading, time, warnings
 libc = ctypes.CDLL(None)
 class Predictor:
     def predict(self):
@@ -44,6 +44,7 @@ def text(messages: list[LogLine]) -> str:
         ("print('no newline', end='')", "no newline"),
         ("print('a', end=''); print('b', end='', file=sys.stderr)", "ab"),
         ("print('a', end='', flush=True); print('b', file=sys.stderr)", "ab\n"),
+        ("print('a', end=''); print('b', file=sys.stderr); print('c')", "ab\nc\n"),
         ("sys.stdout.writelines(['a\\n', 'b\\n'])", "a\nb\n"),
         ("sys.stdout.buffer.write(b'by'); sys.stdout.buffer.write(b'tes')", "bytes"),
         ("sys.stdout.buffer.write('é'.encode()[:1]); sys.stdout.buffer.write(b'\\xa9')", "é"),
@@ -57,11 +58,24 @@ def text(messages: list[LogLine]) -> str:
         ("os.system('echo shell')", "shell\n"),
         ("print('1'); subprocess.run(['echo', '2']); print('3')", "1\n2\n3\n"),
         ("print('1'); libc.puts(b'2'); print('3')", "1\n2\n3\n"),
+        (
+            "print('a', end=''); os.write(1, b'[fd]\\n'); print('b', file=sys.stderr); print('c')",
+            "a[fd]\nb\nc\n",
+        ),
+        ("print('a', end=''); os.write(1, b'b'); print()", "ab\n"),
+        ("print('a', end=' '); os.write(1, b'b'); print('c')", "a bc\n"),
+        ("print('a', end='', file=sys.stderr); os.write(1, b'b'); print('c')", "abc\n"),
+        ("sys.stdout.write('a'); os.write(1, b'b'); sys.stdout.write('c\\n')", "abc\n"),
+        ("print('a', end=''); os.write(1, b'b')", "ab"),
+        ("os.write(1, b'a'); print('b', end=''); libc.printf(b'c')", "abc"),
         ("t = threading.Thread(target=print, args=('thread',)); t.start(); t.join()", "thread\n"),
         ("logging.basicConfig(level='INFO'); logging.info('hi')", "INFO:root:hi\n"),
         ("warnings.warn('careful', stacklevel=2)", "UserWarning: careful"),
         ("sys.stdout.close(); print('still open')", "still open\n"),
         ("sys.stdout.reconfigure(encoding='latin-1'); print('é')", "é\n"),
+        ("sys.stdout = io.TextIOWrapper(sys.stdout.buffer); print('late')", "late\n"),
+        ("sys.stdout = codecs.getwriter('utf-8')(sys.stdout.buffer); print('é')", "é\n"),
+        ("sys.stdout = None; print('nowhere')", ""),
         ("sys.stdout = sys.__stdout__; print('restored')", "restored\n"),
         ("os.write(1, b'x' * 1000000); print('end')", "x" * 1000000 + "end\n"),
         ("subprocess.run('yes | head -c 1000000', shell=True)", "y\n" * 500000),
@@ -117,6 +131,212 @@ for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
     assert text(run(tmp_path, body)) == "hééabchééabc"
 
 
+def test_print_is_pythons_own_as_far_as_a_model_can_tell(tmp_path: Path) -> None:
+    body = """
+import inspect, pickle
+assert pickle.loads(pickle.dumps(print)) is print
+assert (print.__module__, print.__name__, print.__qualname__) == ("builtins", "print", "print")
+assert list(inspect.signature(print).parameters) == ["args", "sep", "end", "file", "flush"]
+class Value:
+    def __str__(self):
+        return "str"
+    def __repr__(self):
+        return "repr"
+class Text(str):
+    def __str__(self):
+        return "own"
+print()
+print(1, None, "é", Value(), Text("text"), [Value()], sep="-", end="!\\n")
+print("a", "b", sep=None, end=None)
+print("to", "stderr", file=sys.stderr, flush=True)
+elsewhere = io.StringIO()
+print("x", 1, file=elsewhere)
+assert elsewhere.getvalue() == "x 1\\n"
+for wrong, words in (
+    ({"sep": 5}, "sep must be None or a string, not int"),
+    ({"end": b""}, "end must be None or a string, not bytes"),
+    ({"strange": 1}, "strange"),
+):
+    try:
+        print("wrong", **wrong)
+    except TypeError as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError
+sys.stdout.write("quiet\\n")
+"""
+    expected = "\n1-None-é-str-own-[repr]!\na b\nto stderr\nquiet\n"
+    assert text(run(tmp_path, body)) == expected
+
+
+def test_reconfigure_can_be_read_back(tmp_path: Path) -> None:
+    body = """
+sys.stdout.reconfigure(encoding="latin-1", errors="strict", line_buffering=False, newline="")
+out, err = sys.stdout, sys.stderr
+assert (out.encoding, out.errors, out.line_buffering) == ("latin-1", "strict", False)
+assert (err.encoding, err.errors, err.line_buffering) == ("utf-8", "backslashreplace", True)
+for wrong in ({"encoding": "no such"}, {"errors": "no such"}):
+    try:
+        sys.stdout.reconfigure(**wrong)
+    except LookupError:
+        pass
+    else:
+        raise AssertionError
+assert (out.encoding, out.errors) == ("latin-1", "strict")
+print("\u20ac")
+"""
+    assert text(run(tmp_path, body)) == "\u20ac\n"
+
+
+def test_a_line_that_was_begun_before_a_subprocess_wrote_comes_before(tmp_path: Path) -> None:
+    """Also if nothing more is printed for a while."""
+    model = """
+    import os
+    class Predictor:
+        def predict(self, wait: str):
+            print("begun, ", end="")
+            os.write(1, b"written\\n")
+            open(wait).read()
+            print("ended")
+    """
+    wait = tmp_path / "wait"
+    os.mkfifo(wait)
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        driver.start(wait=str(wait))
+        driver.wait_for_log("written\n")
+        wait.write_text("")
+        driver.result()
+        logs = [message.data for message in driver.slots[0].history if type(message) is LogLine]
+        assert "".join(logs) == "begun, written\nended\n"
+
+
+def test_a_flood_goes_out_in_few_messages_and_all_of_it_soon(tmp_path: Path) -> None:
+    model = """
+    class Predictor:
+        def predict(self, wait: str):
+            for number in range(20_000):
+                print("line", number)
+            open(wait).read()
+    """
+    wait = tmp_path / "wait"
+    os.mkfifo(wait)
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        driver.start(wait=str(wait))
+        driver.wait_for_log("line 19999\n")
+        wait.write_text("")
+        assert driver.result().logs == ""
+        messages = [each for each in driver.slots[0].history if type(each) is LogLine]
+        assert text(messages) == "".join(f"line {number}\n" for number in range(20_000))
+        assert len(messages) < 2_000
+
+
+def test_logs_come_before_what_follows_them(tmp_path: Path) -> None:
+    model = """
+    from coglet._sdk import current_scope
+    class Predictor:
+        def predict(self) -> "Iterator[int]":
+            for number in range(300):
+                print("a", number)
+                yield number
+                print("b", number)
+                current_scope().record_metric("m", number)
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        seen = ""
+        for message in driver.predict().messages[:-1]:
+            if type(message) is LogLine:
+                seen += message.data
+            else:
+                number = getattr(message, "output", None)
+                letter, value = ("b", message.value) if number is None else ("a", number)
+                assert seen.endswith(f"{letter} {value}\n")
+
+
+def test_the_lines_before_a_crash_arrive(tmp_path: Path) -> None:
+    model = """
+    import os
+    class Predictor:
+        def predict(self):
+            for number in range(5):
+                print("line", number)
+            os.abort()
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        driver.start()
+        driver.wait_for_log("line 4\n")
+
+
+WRAPPED = """
+import io, sys
+class Predictor:
+    def setup(self):
+        for name in ("stdout", "stderr"):
+            setattr(sys, name, io.TextIOWrapper(getattr(sys, name).buffer, encoding="utf-8"))
+    {kind} predict(self, text: str, flush: bool = False):
+        print("out", text)
+        print("err", text, file=sys.stderr)
+        if flush:
+            sys.stdout.flush()
+"""
+
+
+def test_a_stream_of_the_models_own_keeps_nothing_for_the_next_prediction(tmp_path: Path) -> None:
+    with worker(tmp_path, WRAPPED.replace("{kind}", "def")) as driver:
+        driver.wait_ready()
+        for name in ("a", "b", "c"):
+            assert driver.predict(name, text=name).logs == f"out {name}\nerr {name}\n"
+
+
+def test_with_several_slots_what_it_keeps_back_is_nobodys(tmp_path: Path) -> None:
+    with worker(tmp_path, WRAPPED.replace("{kind}", "async def"), slots=2) as driver:
+        driver.wait_ready()
+        for slot, name in ((0, "a"), (1, "b"), (0, "c")):
+            assert driver.predict(name, slot, text=name, flush=name == "b").logs == ""
+        driver.shutdown()
+        for name in "abc":
+            assert f"out {name}\n" in driver.worker_log
+            assert f"err {name}\n" in driver.worker_log
+
+
+def test_with_several_slots_the_binary_side_is_the_predictions(tmp_path: Path) -> None:
+    model = """
+    import sys
+    class Predictor:
+        async def predict(self, name: str):
+            sys.stdout.buffer.write(name.encode())
+    """
+    with worker(tmp_path, model, slots=2) as driver:
+        driver.wait_ready()
+        for slot, name in enumerate("ab"):
+            assert driver.predict(slot=slot, name=name).logs == name
+
+
+def test_a_stream_of_the_models_own_that_cannot_be_flushed_does_no_harm(tmp_path: Path) -> None:
+    model = """
+    import sys
+    class Broken:
+        def write(self, text):
+            return len(text)
+        def flush(self):
+            raise SystemExit("broken")
+    class Predictor:
+        def setup(self):
+            sys.stdout = Broken()
+        def predict(self):
+            return "ok"
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        for name in ("p1", "p2"):
+            result = driver.predict(name)
+            assert result.outputs == ["ok"]
+            assert result.logs == "sys.stdout.flush() raised SystemExit: broken\n"
+
+
 def test_partial_lines_stay_with_their_prediction(tmp_path: Path) -> None:
     model = """
     import sys
@@ -154,7 +374,7 @@ def test_a_flood_from_many_threads_stays_whole(tmp_path: Path) -> None:
     body = """
 def flood(name):
     for number in range(500):
-        print(f"{name}{number}")
+        print(name, number, sep="")
 threads = [threading.Thread(target=flood, args=(name,)) for name in "abcd"]
 for thread in threads:
     thread.start()

@@ -1,15 +1,114 @@
-"""Whose prediction a thread, an executor's work or a healthcheck belongs to."""
+"""What runs in threads and executors belongs to the prediction that started it: real workers."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from protocol.messages import HealthStatus, Idle, Log, Metric, MetricMode
+import pytest
+
+from protocol.messages import Done, Idle
 from tests.worker.driver import worker
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.worker.driver import Driver
+
+MODEL = """
+import asyncio, contextvars, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from coglet._sdk import current_scope
+
+pool = ThreadPoolExecutor(1)
+mine = contextvars.ContextVar("mine", default="nothing")
+
+def say(name):
+    print("from", name, current_scope().context.get("who"))
+    current_scope().record_metric("name", name)
+    return mine.get()
+
+class Derived(threading.Thread):
+    def __init__(self, name):
+        super().__init__()
+        self.who = name
+    def run(self):
+        say(self.who)
+
+def in_thread(name):
+    thread = threading.Thread(target=say, args=(name,))
+    thread.start()
+    thread.join()
+    assert "run" not in vars(thread)
+
+def in_derived(name):
+    thread = Derived(name)
+    thread.start()
+    thread.join()
+
+def in_replaced(name):
+    thread = threading.Thread()
+    thread.run = lambda: say(name)
+    thread.start()
+    thread.join()
+
+def in_nested(name):
+    thread = threading.Thread(target=in_thread, args=(name,))
+    thread.start()
+    thread.join()
+
+def in_timer(name):
+    timer = threading.Timer(0.0, say, (name,))
+    timer.start()
+    timer.join()
+
+def in_pool(name):
+    pool.submit(say, name).result()
+
+def in_map(name):
+    list(pool.map(say, [name]))
+
+class Predictor:
+    {kind} predict(self, way: str, name: str):
+        mine.set("the model's own, for its own thread")
+        if way == "executor":
+            assert await asyncio.get_running_loop().run_in_executor(None, say, name) == "nothing"
+        elif way == "pool of the loop":
+            await asyncio.get_running_loop().run_in_executor(pool, say, name)
+        elif way == "to_thread":
+            assert await asyncio.to_thread(say, name) == mine.get()
+        else:
+            globals()["in_" + way](name)
+"""
+WAYS = ["thread", "derived", "replaced", "nested", "timer", "pool", "map"]
+ASYNC_WAYS = [*WAYS, "executor", "pool of the loop", "to_thread"]
+
+
+def check(driver: Driver, way: str, name: str, slot: int) -> None:
+    result = driver.predict(name, slot, way=way, name=name)
+    assert isinstance(result.end, Done), result.end
+    assert result.logs == f"from {name} None\n", way
+    assert [metric.value for metric in result.metrics] == [name], way
+
+
+@pytest.mark.parametrize(
+    ("kind", "slots", "ways"),
+    [("def", 1, WAYS), ("async def", 1, ASYNC_WAYS), ("async def", 2, ASYNC_WAYS)],
+)
+def test_all_that_runs_elsewhere_is_the_predictions(
+    tmp_path: Path, kind: str, slots: int, ways: list[str]
+) -> None:
+    """The threads of pools too, whoever has used them before: each way is gone twice."""
+    model = MODEL.replace("{kind}", kind)
+    if kind == "def":
+        model = model.replace("await ", "")
+    with worker(tmp_path, model, slots=slots) as driver:
+        driver.wait_ready()
+        before = len(driver.worker_log)
+        for number, way in enumerate(ways * 2):
+            check(driver, way, f"{way}-{number}", number % slots)
+        assert driver.worker_log[before:] == ""
+
 
 SEVERAL = """
 import asyncio, concurrent.futures, threading
@@ -59,55 +158,149 @@ def test_threads_and_executors_belong_to_the_prediction_that_uses_them(tmp_path:
         assert "in" not in driver.worker_log.replace("setting up", "")
 
 
-def test_a_thread_that_outlives_its_prediction_writes_into_no_other(tmp_path: Path) -> None:
+OUTLIVING = """
+import asyncio, threading
+from coglet._sdk import current_scope
+
+def wait_and_say(go, name):
+    with open(go) as file:
+        file.read()
+    current_scope().record_metric("late", name)
+    print("late", name)
+    print("unfinished", end="")
+
+class Predictor:
+    def setup(self):
+        self.lines = []
+        self.wake = threading.Semaphore(0)
+        threading.Thread(target=self.serve, daemon=True).start()
+        self.done = threading.Semaphore(0)
+    def serve(self):
+        while True:
+            self.wake.acquire()
+            print("thread of set-up")
+            self.done.release()
+    {kind} predict(self, go: str = "", ask: bool = False, wait: str = ""):
+        if go:
+            threading.Thread(target=wait_and_say, args=(go, "thread"), daemon=True).start()
+        if ask:
+            self.wake.release()
+            self.done.acquire()
+        if wait:
+            print("begun")
+            open(wait).read()
+"""
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_what_outlives_its_prediction_writes_into_no_other(tmp_path: Path, kind: str) -> None:
+    go, wait = tmp_path / "go", tmp_path / "wait"
+    os.mkfifo(go)
+    os.mkfifo(wait)
+    with worker(tmp_path, OUTLIVING.replace("{kind}", kind)) as driver:
+        driver.wait_ready()
+        assert driver.predict("p1", go=str(go)).logs == ""
+        driver.start("p2", wait=str(wait))
+        driver.wait_for_log("begun")
+        go.write_text("")
+        while "late thread\n" not in driver.worker_log:
+            driver.control.next()
+        wait.write_text("")
+        result = driver.result()
+        assert result.logs == ""
+        assert result.metrics == []
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_threads_of_set_up_belong_to_the_only_running_prediction(tmp_path: Path, kind: str) -> None:
+    with worker(tmp_path, OUTLIVING.replace("{kind}", kind)) as driver:
+        driver.wait_ready()
+        for name in ("p1", "p2"):
+            assert driver.predict(name, ask=True).logs == "thread of set-up\n"
+
+
+def test_a_pool_of_set_up_that_works_for_nobody_is_nobodys(tmp_path: Path) -> None:
+    """Its thread was started by a prediction, but what it does now was not handed over by one."""
     model = """
     import threading
+    from concurrent.futures import ThreadPoolExecutor
+    pool = ThreadPoolExecutor(1)
+    wake = threading.Semaphore(0)
     class Predictor:
-        def predict(self, first: str = "", go: str = ""):
-            if first:
-                def late():
-                    open(first).read()
-                    print("late from the first")
-                threading.Thread(target=late).start()
-            else:
-                print("second begins")
-                open(go).read()
+        def setup(self):
+            def hand_over():
+                while True:
+                    wake.acquire()
+                    pool.submit(print, "between")
+            threading.Thread(target=hand_over, daemon=True).start()
+        def predict(self, go: bool = False):
+            pool.submit(print, "own").result()
+            if go:
+                wake.release()
+                while True:
+                    pass
     """
-    for name in ("first", "go"):
-        os.mkfifo(tmp_path / name)
     with worker(tmp_path, model) as driver:
         driver.wait_ready()
-        driver.predict("p1", first=str(tmp_path / "first"))
-        driver.start("p2", go=str(tmp_path / "go"))
-        driver.wait_for_log("second begins")
-        (tmp_path / "first").write_text("now")
-        (*_, log) = driver.control.until(Log)
-        assert log.data == "late from the first\n"
-        (tmp_path / "go").write_text("now")
+        assert driver.predict("p1").logs == "own\n"
+        driver.start("p2", go=True)
+        driver.wait_for_log("between")
+        driver.cancel("p2")
         assert driver.result().logs == ""
 
 
-def test_a_healthcheck_is_of_no_prediction(tmp_path: Path) -> None:
+def test_exceptions_and_results_come_back(tmp_path: Path) -> None:
     model = """
-    import coglet
+    from concurrent.futures import ThreadPoolExecutor
     class Predictor:
-        def predict(self, go: str):
-            print("running")
-            open(go).read()
-            coglet._sdk.current_scope().record_metric("mine", 1)
-        def healthcheck(self) -> bool:
-            coglet._sdk.current_scope().record_metric("from_healthcheck", 1)
-            print("checking")
-            return True
+        def predict(self):
+            with ThreadPoolExecutor(2) as pool:
+                good = pool.submit(pow, 2, exp=10)
+                bad = pool.submit(int, "x")
+            return [good.result(), type(bad.exception()).__name__]
     """
-    os.mkfifo(tmp_path / "go")
     with worker(tmp_path, model) as driver:
         driver.wait_ready()
-        driver.start(go=str(tmp_path / "go"))
-        driver.wait_for_log("running")
-        assert driver.healthcheck().status is HealthStatus.HEALTHY
-        (tmp_path / "go").write_text("now")
+        assert driver.predict().outputs == [1024, "ValueError"]
+
+
+HEALTHCHECK = """
+import asyncio
+from coglet._sdk import current_scope
+class Predictor:
+    {check} healthcheck(self):
+        current_scope().record_metric("from_check", 1)
+        print("check of", current_scope().context)
+        {wait}
+        print("again")
+        return True
+    {kind} predict(self, wait: str):
+        print("begun")
+        {read}
+"""
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("check", ["def", "async def"])
+def test_a_healthcheck_belongs_to_no_prediction(tmp_path: Path, check: str, slots: int) -> None:
+    is_async = slots > 1 or check == "async def"
+    model = (
+        HEALTHCHECK.replace("{check}", check)
+        .replace("{kind}", "async def" if is_async else "def")
+        .replace("{wait}", "await asyncio.sleep(0)" if check != "def" else "pass")
+        .replace("{read}", "await asyncio.to_thread(lambda: open(wait).read())"
+                 if is_async else "open(wait).read()")
+    )  # fmt: skip
+    wait = tmp_path / "wait"
+    os.mkfifo(wait)
+    with worker(tmp_path, model, slots=slots) as driver:
+        driver.wait_ready()
+        driver.start(wait=str(wait))
+        driver.wait_for_log("begun")
+        assert driver.healthcheck().error is None
+        wait.write_text("")
         result = driver.result()
-        assert result.metrics == [Metric("mine", 1, MetricMode.REPLACE)]
         assert result.logs == ""
-        assert "checking\n" in driver.worker_log
+        assert result.metrics == []
+        driver.wait_idle()
+        assert driver.worker_log.endswith("check of {}\nagain\n")

@@ -15,7 +15,9 @@ from protocol.codec import encode_slot_response
 from protocol.limits import FRAME_MAX, LOG_MAX, LOG_TRUNCATED_NOTICE
 from protocol.messages import LogLine, LogSource
 from worker.channel import FrameWriter
-from worker.logs import LogRouter, LogSink, messages_of
+from worker.later import Later
+from worker.logs import LogRouter
+from worker.sink import LogSink, messages_of
 
 if TYPE_CHECKING:
     import random
@@ -28,7 +30,7 @@ class Sent:
 
     def __init__(self) -> None:
         self.texts: list[tuple[LogSource, str]] = []
-        self.sink = LogSink(FrameWriter(lambda data: len(data)), self._frame)
+        self.sink = LogSink(FrameWriter(lambda data: len(data), Later()), self._frame)
 
     def _frame(self, source: LogSource, text: str) -> bytes:
         self.texts.append((source, text))
@@ -52,10 +54,10 @@ def test_nothing_is_lost_or_reordered(pieces: list[str]) -> None:
 @given(st.binary(), st.randoms(use_true_random=False))
 def test_bytes_are_decoded_across_pieces(data: bytes, rng: random.Random) -> None:
     sent = Sent()
-    rest = data
+    rest = data = data.replace(b"\r", b"")
     while rest:
         cut = rng.randint(1, len(rest))
-        sent.sink.write_bytes(OUT, rest[:cut])
+        sent.sink.write(OUT, sent.sink.decode(OUT, rest[:cut]))
         rest = rest[cut:]
     sent.sink.close()
     assert sent.all == data.decode("utf-8", "replace")
@@ -78,7 +80,6 @@ def test_a_closed_sink_takes_nothing() -> None:
     sent = Sent()
     sent.sink.close()
     assert not sent.sink.write(OUT, "late\n")
-    assert not sent.sink.write_bytes(OUT, b"late\n")
     assert not sent.sink.write_captured(b"late\n")
     assert sent.texts == []
 
@@ -121,6 +122,8 @@ def test_the_context_decides_then_the_only_slot() -> None:
     context.run(router.flush, OUT)
     router.set_sole(None)
     router.write(OUT, "6\n")
+    for each in (nobody, sole):
+        each.sink.flush_all()
     assert (nobody.all, sole.all, mine.all) == ("1\n5\n6\n", "2\n4\n", "3\n")
 
 
@@ -131,7 +134,8 @@ def test_plain_writes_go_to_the_descriptors(capfd: pytest.CaptureFixture[str]) -
     router.write(OUT, "begun, ")
     router.write(OUT, "ended\nand begun")
     router.write(ERR, "error\n")
-    router.write_bytes(OUT, b" bytes ")
+    assert router.plain is not None
+    router.plain.write_bytes(OUT, b" bytes ")
     router.flush(OUT)
     assert capfd.readouterr() == ("begun, ended\nand begun bytes ", "error\n")
     assert nobody.texts == []
@@ -149,7 +153,7 @@ def test_a_writer_may_be_entered_again() -> None:
         written.extend(data)
         return len(data)
 
-    writer = FrameWriter(write)
+    writer = FrameWriter(write, Later())
     writer.send(b"AA")
     assert bytes(written) == b"AABB"
 
@@ -157,7 +161,7 @@ def test_a_writer_may_be_entered_again() -> None:
 def test_a_writer_whose_peer_is_gone_is_silent() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    writer = FrameWriter(lambda data: os.write(write_end, data))
+    writer = FrameWriter(lambda data: os.write(write_end, data), Later())
     writer.send(b"frame")
     writer.send(b"frame")
     assert isinstance(writer.broken, BrokenPipeError)
@@ -173,9 +177,86 @@ def test_a_frame_that_was_left_half_written_breaks_the_channel() -> None:
             raise KeyboardInterrupt
         return 1
 
-    writer = FrameWriter(write)
+    writer = FrameWriter(write, Later())
     with pytest.raises(KeyboardInterrupt):
         writer.send(b"frame")
     writer.send(b"next")
     assert len(calls) == 2
     assert isinstance(writer.broken, KeyboardInterrupt)
+
+
+def test_whoever_prints_waits_for_a_supervisor_that_does_not_read() -> None:
+    entered, reads = threading.Event(), threading.Event()
+    printed = []
+
+    def write(data: memoryview) -> int:
+        entered.set()
+        reads.wait(30)
+        return len(data)
+
+    sink = LogSink(FrameWriter(write, Later()), lambda _, text: text.encode())
+
+    def flood() -> None:
+        for number in range(1000):
+            sink.write(OUT, "x" * 1000 + "\n")
+            printed.append(number)
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    assert entered.wait(30)
+    assert printed == []
+    reads.set()
+    thread.join()
+    assert len(printed) == 1000
+
+
+def test_what_waits_goes_out_before_what_is_sent() -> None:
+    written = bytearray()
+
+    def write(data: memoryview) -> int:
+        written.extend(data)
+        return len(data)
+
+    writer = FrameWriter(write, Later())
+    sink = LogSink(writer, lambda _, text: text.encode())
+    for number in range(100):
+        sink.write((OUT, ERR)[number % 2], f"{number}\n")
+    writer.send(b"end")
+    lines = "".join(f"{number}\n" for number in range(100))
+    assert bytes(written) == f"{lines}end".encode()
+
+
+def test_what_waits_goes_out_soon_by_itself() -> None:
+    written, all_written = bytearray(), threading.Event()
+
+    def write(data: memoryview) -> int:
+        written.extend(data)
+        if written.endswith(b"99\n"):
+            all_written.set()
+        return len(data)
+
+    later = Later()
+    later.start()
+    sink = LogSink(FrameWriter(write, later), lambda _, text: text.encode())
+    for number in range(100):
+        sink.write(OUT, f"{number}\n")
+    assert all_written.wait(30)
+
+
+def test_a_broken_channel_keeps_nothing() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    made = []
+
+    def frame(_: LogSource, text: str) -> bytes:
+        made.append(len(text))
+        return b"frame"
+
+    writer = FrameWriter(lambda data: os.write(write_end, data), Later())
+    sink = LogSink(writer, frame)
+    for _ in range(1000):
+        sink.write(OUT, "x" * 1000 + "\n")
+    sink.close()
+    assert writer.broken is not None
+    assert sum(made) < 20_000
+    os.close(write_end)

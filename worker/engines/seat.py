@@ -158,10 +158,7 @@ class Seat:
         if not self._cancels.cancelled:
             ended = await self._call.run(predict, answer, lambda: self._told_to_stop)
         outcome = answer.cancelled() if self._finish() else ended
-        if self._only_one:
-            self._place.capture.end(answer.sink)
-        else:
-            answer.sink.close()
+        self._place.capture.end(answer.sink)
         answer.end(outcome)
         self._task = None
         self._watch.ended()

@@ -124,10 +124,7 @@ class SyncSeat:
             self._place.capture.begin(answer.sink)
 
     def _end_logs(self, answer: Answer) -> None:
-        if self._only_one:
-            self._place.capture.end(answer.sink)
-        else:
-            answer.sink.close()
+        self._place.capture.end(answer.sink)
 
     def _run(self, predict: Predict, answer: Answer) -> Outcome:
         """Run the model; whatever it raises becomes a value here."""
