@@ -41,7 +41,7 @@ MODELS = ROOT / "tests" / "models" / "interop"
 """The models; a reference names one of these files."""
 _COGLETS_WORKER = "import coglet; coglet.server._run_worker()"
 _OUR_COMMAND = (
-    f"import sys; sys.path.append({str(ROOT)!r}); "
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
     "from supervisor.__main__ import main; sys.exit(main())"
 )
 _PREFIX = f"interop-{os.getpid()}-"
