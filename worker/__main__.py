@@ -302,7 +302,8 @@ class Worker:
         if self._signals.waiting or self._interrupter.cancelled:  # seldom, and asked often
             self._signals.checkpoint()
             self._interrupter.checkpoint()
-        thread_interrupter.checkpoint()
+        if len(self._slots) > 1:
+            thread_interrupter.checkpoint()
 
     def _leave_to_child(self) -> None:
         """In a forked child of the model: nothing of the wire, and no lock of ours, is its own."""

@@ -38,7 +38,7 @@ class LogStream(io.TextIOBase):
     mode = "w"
     write_through = False
 
-    # `write` runs several times for each line; an attribute in a slot is found faster.
+    # An attribute in a slot is found faster.
     __slots__ = (
         "_bytes",
         "_capture",
@@ -91,8 +91,25 @@ class LogStream(io.TextIOBase):
         """Log `text`; returns its length in characters."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        with this_thread.shield:
-            self._log(text)
+        if self._router.plain is not None:
+            self._router.plain.write(self._source, text)
+            return len(text)
+        # All in one piece: this runs several times for each line.
+        sink = self._current.get() or self._router.sink()
+        if self._waiting(0, 1):
+            self._catch_up(sink)
+        elif sink.begun[self._other]:
+            sink.settle(get_ident(), _SOURCES[self._other])
+        if "\n" in text or "\r" in text:
+            if not sink.write(self._source, text):
+                self._router.nobody.write(self._source, text)
+        else:
+            begun = sink.begun[self._mine]
+            thread = get_ident()
+            # One step of the interpreter: no thread and no handler comes between.
+            begun[thread] = line = begun[thread] + text
+            if sink.closed or len(line) > BEGUN_MAX:
+                self._move_on(sink)
         self._checkpoint()
         return len(text)
 
@@ -108,33 +125,13 @@ class LogStream(io.TextIOBase):
             self._router.flush(self._source)
         self._checkpoint()
 
-    def _log(self, text: str) -> None:
-        if self._router.plain is not None:
-            self._router.plain.write(self._source, text)
-            return
-        sink = self._current.get() or self._router.sink()
-        if self._waiting(0, 1):
-            self._catch_up(sink)
-        elif sink.begun[self._other]:
-            sink.settle(get_ident(), _SOURCES[self._other])
-        if "\n" in text or "\r" in text:
-            if not sink.write(self._source, text):
-                self._router.nobody.write(self._source, text)
-            return
-        begun = sink.begun[self._mine]
-        thread = get_ident()
-        # One step of the interpreter: no thread and no handler comes between.
-        begun[thread] = line = begun[thread] + text
-        if sink.closed or len(line) > BEGUN_MAX:
-            self._move_on(sink)
-
     def _log_bytes(self, data: bytes, sink: LogSink | None) -> None:
         if self._router.plain is not None:
             self._router.plain.write_bytes(self._source, data)
         elif sink is not None:
             sink.write(self._source, sink.decode(self._source, data))
         else:
-            self._log(self._router.sink().decode(self._source, data))
+            self.write(self._router.sink().decode(self._source, data))
 
     def _catch_up(self, sink: LogSink) -> None:
         """Log what was written to fd 1 and 2 since the calling thread has begun its lines."""
@@ -194,6 +191,15 @@ class LogStream(io.TextIOBase):
         return f"<LogStream name={self.name!r} encoding={self.encoding!r}>"
 
 
+class ShieldedLogStream(LogStream):
+    """Where threads of ours run predictions: Python may leave an exception with such a thread."""
+
+    def write(self, text: str, /) -> int:
+        """As `LogStream.write`; an exception waits for its end."""
+        with this_thread.shield:
+            return super().write(text)
+
+
 class _ByteSide(io.BufferedIOBase):
     """What models find as `sys.stdout.buffer`."""
 
@@ -246,8 +252,9 @@ def install_streams(
 
     Also as `sys.__stdout__` and `sys.__stderr__`: programs that replace the streams restore those.
     """
+    kind = ShieldedLogStream if several else LogStream
     for source in LogSource:
-        stream = LogStream(source, router, capture, checkpoint, several=several)
+        stream = kind(source, router, capture, checkpoint, several=several)
         for name in (source.value, f"__{source.value}__"):
             setattr(sys, name, stream)
 
