@@ -133,8 +133,16 @@ for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
 
 def test_print_is_pythons_own_as_far_as_a_model_can_tell(tmp_path: Path) -> None:
     body = """
-import inspect, pickle
-assert pickle.loads(pickle.dumps(print)) is print
+import builtins, copy, inspect, pickle
+assert pickle.loads(pickle.dumps(print)) is print is builtins.print is copy.deepcopy(print)
+assert print.__self__ is builtins
+assert repr(print) == "<built-in function print>"
+class Logger:
+    log = print  # a builtin function does not become a method
+Logger().log("from a class")
+real, builtins.print = print, lambda *values: real("patched", *values)
+print("too")
+builtins.print = real
 assert (print.__module__, print.__name__, print.__qualname__) == ("builtins", "print", "print")
 assert list(inspect.signature(print).parameters) == ["args", "sep", "end", "file", "flush"]
 class Value:
@@ -165,7 +173,7 @@ for wrong, words in (
         raise AssertionError
 sys.stdout.write("quiet\\n")
 """
-    expected = "\n1-None-é-str-own-[repr]!\na b\nto stderr\nquiet\n"
+    expected = "from a class\npatched too\n\n1-None-é-str-own-[repr]!\na b\nto stderr\nquiet\n"
     assert text(run(tmp_path, body)) == expected
 
 
