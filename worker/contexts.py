@@ -12,8 +12,8 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,12 +24,24 @@ if TYPE_CHECKING:
 
 __all__ = ["install_contexts"]
 
+_POOL_METHODS: Final = (
+    "apply_async",  # which `apply` calls
+    "map",
+    "map_async",
+    "starmap",
+    "starmap_async",
+    "imap",
+    "imap_unordered",
+)
+"""The methods of a `ThreadPool` that take work; the function is their first argument."""
+
 
 def install_contexts(variables: Variables) -> None:
     """Have `Thread.start` and `ThreadPoolExecutor.submit` carry `variables`, for good.
 
     A thread has the values of its starter, unless it was made with a context of its own. A thread
-    of a pool has those of whoever has submitted the work that it does, only while it does it.
+    of a pool, also of `multiprocessing.pool.ThreadPool`, has those of whoever has submitted the
+    work that it does, only while it does it.
     """
     start = _carrying_start(threading.Thread.start, variables)
     submit = _carrying_submit(ThreadPoolExecutor.submit, variables)
@@ -64,6 +76,7 @@ def _carrying_start(
 ) -> Callable[[threading.Thread], None]:
     @wraps(start)
     def carrying_start(self: threading.Thread) -> None:
+        _carry_in_thread_pools(variables)
         carried = _Carried(variables)
         # Since Python 3.14 a thread may be made with a context.
         if not carried or getattr(self, "_context", None) is not None:
@@ -101,6 +114,27 @@ def _carrying_submit(
         return Context().run(submit, self, carried.call, function, *args, **kwargs)
 
     return carrying_submit
+
+
+def _carry_in_thread_pools(variables: Variables) -> None:
+    """Have the `ThreadPool` of `multiprocessing` carry too, as soon as the model has loaded it.
+
+    Called when a thread is started: a pool starts its own before it takes any work.
+    """
+    pool = getattr(sys.modules.get("multiprocessing.pool"), "ThreadPool", None)
+    if pool is None or _POOL_METHODS[0] in vars(pool):  # it inherits them all
+        return
+    for name in _POOL_METHODS:
+        setattr(pool, name, _carrying_method(getattr(pool, name), variables))
+
+
+def _carrying_method(method: Callable[..., Any], variables: Variables) -> Callable[..., Any]:
+    @wraps(method)
+    def carrying_method(self: Any, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        # Also nothing: the pool's threads have what belongs to whoever has made the pool.
+        return method(self, partial(_Carried(variables).call, func), *args, **kwargs)
+
+    return carrying_method
 
 
 def _pickles(executor: ThreadPoolExecutor) -> bool:

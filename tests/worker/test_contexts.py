@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 MODEL = """
 import asyncio, contextvars, threading, time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from coglet._sdk import current_scope
 
 pool = ThreadPoolExecutor(1)
+thread_pool = ThreadPool(1)
+pool_of_a_prediction = []
 mine = contextvars.ContextVar("mine", default="nothing")
 
 def say(name):
@@ -68,6 +71,35 @@ def in_pool(name):
 def in_map(name):
     list(pool.map(say, [name]))
 
+def in_apply(name):
+    thread_pool.apply(say, (name,))
+
+def in_apply_async(name):
+    thread_pool.apply_async(func=say, args=(name,)).get()
+
+def in_pool_map(name):
+    thread_pool.map(say, [name])
+
+def in_map_async(name):
+    thread_pool.map_async(say, [name]).get()
+
+def in_starmap(name):
+    thread_pool.starmap(say, [(name,)])
+
+def in_starmap_async(name):
+    thread_pool.starmap_async(say, [(name,)]).get()
+
+def in_imap(name):
+    list(thread_pool.imap(say, [name]))
+
+def in_imap_unordered(name):
+    list(thread_pool.imap_unordered(say, [name], chunksize=2))
+
+def in_pool_of_a_prediction(name):
+    if not pool_of_a_prediction:
+        pool_of_a_prediction.append(ThreadPool(1))
+    pool_of_a_prediction[0].map(say, [name])
+
 class Predictor:
     {kind} predict(self, way: str, name: str):
         mine.set("the model's own, for its own thread")
@@ -81,6 +113,8 @@ class Predictor:
             globals()["in_" + way](name)
 """
 WAYS = ["thread", "derived", "replaced", "nested", "timer", "pool", "map"]
+WAYS += ["apply", "apply_async", "pool_map", "map_async", "starmap", "starmap_async"]
+WAYS += ["imap", "imap_unordered", "pool_of_a_prediction"]
 ASYNC_WAYS = [*WAYS, "executor", "pool of the loop", "to_thread"]
 
 
