@@ -65,7 +65,15 @@ class Answer:
         self._began = time.perf_counter()
         self.sink = LogSink(slot.writer, slot.log_frame)
         self.stage = stage
-        self.is_stream = False
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the output is sent item by item."""
+        return self._outputs.is_stream
+
+    @is_stream.setter
+    def is_stream(self, value: bool) -> None:
+        self._outputs.is_stream = value
 
     @property
     def folder(self) -> str:
@@ -143,10 +151,11 @@ class Answer:
         """The outcome of a prediction that was told to stop."""
         return Cancelled(self._predict.id)
 
-    def outcome_of(self, error: BaseException) -> Outcome:
+    def outcome_of(self, error: BaseException, whole: BaseException | None = None) -> Outcome:
         """What comes of a prediction in which `error` was raised, wherever that was.
 
-        The traceback of what the model has raised goes into its logs.
+        The traceback of what the model has raised goes into its logs; that of `whole`, if `error`
+        has come in a group.
         """
         match error:
             case CancelationException():

@@ -20,7 +20,7 @@ from protocol.limits import INLINE_MAX
 from protocol.messages import FileKind, FileOutput, OutputChunk
 from protocol.spill import write_spill
 from worker.output_files import is_file, save_file
-from worker.places import ROOT, OutputFailure
+from worker.places import ROOT, OutputFailure, Place
 from worker.plain_json import bad_text, is_array, plain_json
 
 __all__ = ["OutputFailure", "OutputWriter", "stream_of"]
@@ -40,6 +40,9 @@ class OutputWriter:
         self._output_dir = output_dir
         self._chunks = 0
         self._files = 0
+        self._items = 0
+        self.is_stream = False
+        """Whether what comes are the items of the output, one by one, and not the whole of it."""
 
     def message(self, item: Any) -> OutputChunk | FileOutput:
         """The message for one item of the output, or for the whole of it.
@@ -50,37 +53,50 @@ class OutputWriter:
             OutputFailure: it is nothing that a client could be sent; the text names the place.
         """
         kind = type(item)
+        self._items += 1
         if kind is str and len(item) < _SHORT and item.isascii():
             return self._chunk(item)
         if kind is int or kind is bool or item is None or (kind is float and isfinite(item)):
             return self._chunk(item)
         if is_file(item):
-            return self.file_message(item)
-        return self._serialised(plain_json(item))
+            return self._file(item)
+        place = self._place
+        return self._serialised(plain_json(item, place), place)
 
     def file_message(self, item: Any, go_on: Callable[[], None] = lambda: None) -> FileOutput:
         """As `message`, of what `is_file`. `go_on` may raise while it is copied, to end that."""
+        self._items += 1
+        return self._file(item, go_on)
+
+    @property
+    def _place(self) -> Place:
+        """Where the item that has come last has its place."""
+        return Place(ROOT, self._items - 1) if self.is_stream else ROOT
+
+    def _file(self, item: Any, go_on: Callable[[], None] = lambda: None) -> FileOutput:
         folder = os.path.join(self._output_dir, str(self._files))
         self._files += 1
-        return FileOutput(save_file(item, folder, ROOT, go_on), FileKind.FILE)
+        return FileOutput(save_file(item, folder, self._place, go_on), FileKind.FILE)
 
     def _chunk(self, output: Any) -> OutputChunk:
         chunk = OutputChunk(output, self._chunks)
         self._chunks += 1
         return chunk
 
-    def _serialised(self, plain: Any) -> OutputChunk | FileOutput:
+    def _serialised(self, plain: Any, place: Place) -> OutputChunk | FileOutput:
         try:
             payload = dumps(plain)
         except Unserialisable as error:  # a text that holds half a surrogate pair
-            raise (bad_text(plain) or ROOT).failure(str(error)) from error
+            raise (bad_text(plain, place.parent, place.step) or place).failure(
+                str(error)
+            ) from error
         if len(payload) <= INLINE_MAX:
             return self._chunk(msgspec.Raw(payload))
         try:
             os.makedirs(self._output_dir, mode=0o700, exist_ok=True)
             path = write_spill(self._output_dir, payload)
         except OSError as error:
-            raise ROOT.failure(f"cannot be written to a file: {error}") from error
+            raise place.failure(f"cannot be written to a file: {error}") from error
         return FileOutput(path, FileKind.OVERSIZED)
 
 

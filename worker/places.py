@@ -31,4 +31,4 @@ class Place:
 
 
 ROOT = Place(None, "output")
-"""The output as a whole, or one item of a stream."""
+"""The output as a whole."""

@@ -35,15 +35,16 @@ _LEAVES: Final = frozenset({str, int, bool, type(None)})
 """The types whose values are plain JSON already; floats may be NaN."""
 
 
-def plain_json(value: Any) -> Any:
+def plain_json(value: Any, place: Place = ROOT) -> Any:
     """`value` as plain JSON: str, int, float, bool, None, lists, and dicts with str as keys.
 
-    Order of keys and size of integers are kept. Files become data URLs, secrets are masked.
+    Order of keys and size of integers are kept. Files become data URLs, secrets are masked. `place`
+    is that of `value` in the output.
 
     Raises:
         OutputFailure: something in it has no form in JSON; the text names the place.
     """
-    return _Walk().value(value, None, ROOT.step)
+    return _Walk().value(value, place.parent, place.step)
 
 
 def bad_text(plain: Any, parent: Place | None = None, step: object = ROOT.step) -> Place | None:

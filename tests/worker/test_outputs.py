@@ -309,6 +309,26 @@ def test_the_place_of_what_cannot_be_said(value: Any, text: str, writer: OutputW
     assert str(caught.value)[: len(text)] == text
 
 
+def test_the_place_of_an_item_of_a_stream(writer: OutputWriter, tmp_path: Path) -> None:
+    writer.is_stream = True
+    (tmp_path / "a.txt").touch()
+    long = "x" * (INLINE_MAX + 1)
+    for item in (1, tmp_path / "a.txt", long, [2]):
+        writer.message(item)
+    for item, place in (
+        (NAN, "output[4]"),
+        ([1, NAN], "output[5][1]"),
+        ("\ud800", "output[6]"),
+        ({"a": "\ud800"}, "output[7].a"),
+        (Path("/nowhere/at/all"), "output[8]"),
+    ):
+        with pytest.raises(OutputFailure) as caught:
+            writer.message(item)
+        assert str(caught.value).startswith(f"{place}: ")
+    with pytest.raises(OutputFailure, match=r"^output\[9\]: file cannot be read"):
+        writer.file_message(Path("/nowhere/at/all"))
+
+
 def test_a_coroutine_is_no_output(writer: OutputWriter) -> None:
     awaitable = coroutine()
     with pytest.raises(OutputFailure, match="an object of type coroutine has no form in JSON"):

@@ -138,6 +138,23 @@ def test_what_the_model_raises_fails_the_prediction_alone(
         assert driver.predict("p2", fail=False).outputs == ["fine"]
 
 
+BAD_ITEM = """
+class Predictor:
+    def predict(self, way: str):
+        items = ["fine", {"score": float("nan")}]
+        return iter(items) if way == "iterator" else items
+"""
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("way", ["list", "iterator"])
+def test_the_error_names_the_item(tmp_path: Path, way: str, is_async: bool) -> None:
+    with worker(tmp_path, BAD_ITEM.replace("def", "async def" if is_async else "def")) as driver:
+        driver.wait_ready()
+        error = "output[1].score: nan is no number in JSON"
+        assert driver.predict(way=way).end == Failed("p1", error)
+
+
 def test_errors_that_cannot_be_told_are_told_anyway(tmp_path: Path) -> None:
     model = """
     class Odd(Exception):
