@@ -167,7 +167,7 @@ class Answer:
             case OutputFailure():
                 text = self._failed(Stage.OUTPUT, error)
             case _:
-                self.sink.write(LogSource.STDERR, error_text.model_traceback(error))
+                self.sink.write(LogSource.STDERR, error_text.model_traceback(whole or error))
                 text = self._failed(self.stage, error)
         return Failed(self._predict.id, text)
 

@@ -278,3 +278,44 @@ def test_the_interpreter_ends_when_the_supervisor_is_gone(trio_worker: LoopWorke
         ).start()
         assert driver.result().end == Cancelled("p1")
         assert ended.wait(DEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("errors", "error"),
+    [
+        ("[ValueError('boom')]", "ValueError: boom"),
+        ("[ExceptionGroup('inner', [KeyError('k')])]", "KeyError: 'k'"),
+        ("[ValueError('a'), TypeError('b')]", "ExceptionGroup: outer (2 sub-exceptions)"),
+    ],
+)
+def test_a_group_of_one_is_told_as_the_one(
+    trio_worker: LoopWorker, errors: str, error: str
+) -> None:
+    model = f"""
+    class Predictor:
+        async def predict(self):
+            raise ExceptionGroup("outer", {errors})
+    """
+    with trio_worker(model) as driver:
+        driver.wait_ready()
+        result = driver.predict()
+        assert result.end == Failed("p1", error)
+        assert "ExceptionGroup: outer" in result.logs
+
+
+def test_what_one_task_of_a_nursery_raises_is_the_error(trio_worker: LoopWorker) -> None:
+    model = """
+    async def fail():
+        raise ValueError("boom")
+    class Predictor:
+        async def predict(self):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fail)
+                nursery.start_soon(trio.sleep_forever)
+    """
+    with trio_worker(model) as driver:
+        driver.wait_ready()
+        result = driver.predict()
+        assert result.end == Failed("p1", "ValueError: boom")
+        assert "ExceptionGroup" in result.logs
+        assert "in fail" in result.logs

@@ -68,6 +68,10 @@ class AsyncioLoop:
         """See `EventLoop`."""
         await asyncio.gather(asyncio.wrap_future(future), return_exceptions=True)
 
+    def reason_of(self, error: BaseException) -> BaseException:
+        """See `EventLoop`."""
+        return error
+
     def is_cancellation(self, error: BaseException) -> bool:
         """See `EventLoop`."""
         return isinstance(error, asyncio.CancelledError)

@@ -58,5 +58,8 @@ class EventLoop(Protocol):
     async def wait_out(self, future: Future[Any]) -> None:
         """Wait until a thread is done, also in what was cancelled already. Raises nothing of it."""
 
+    def reason_of(self, error: BaseException) -> BaseException:
+        """What clients are told of `error`; another one if the loop has only wrapped that."""
+
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` is what the loop raises in what was cancelled."""

@@ -63,7 +63,7 @@ class ModelCall:
                 return answer.cancelled()
             if self._only_one:
                 self._capture.catch_up()  # what C code said comes before the traceback
-            return answer.outcome_of(error)
+            return answer.outcome_of(self._loop.reason_of(error), error)
         finally:
             inputs.close()  # which also ends a thread that still opens them
         return answer.done()

@@ -100,6 +100,12 @@ class TrioLoop:
         with self.trio.CancelScope(shield=True):
             await done.wait()
 
+    def reason_of(self, error: BaseException) -> BaseException:
+        """See `EventLoop`. A nursery makes a group also of the one thing that was raised in it."""
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            (error,) = error.exceptions
+        return error
+
     def is_cancellation(self, error: BaseException) -> bool:
         """See `EventLoop`."""
         if isinstance(error, BaseExceptionGroup):  # out of nurseries of the model
