@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from tests.end_to_end.interpreters import bare_environment, install_what_the_worker_needs
 from tests.end_to_end.server import COMMAND, MODELS, ROOT, environment, serving, within
 
 if TYPE_CHECKING:
@@ -21,20 +21,15 @@ OURS = "worker protocol supervisor trio quart httpx structlog click tests"
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory) -> Path:
     """An environment that holds nothing at all."""
-    folder = tmp_path_factory.mktemp("bare") / "venv"
-    subprocess.run([sys.executable, "-I", "-m", "venv", "--without-pip", folder], check=True)
-    return folder / "bin" / "python"
+    return bare_environment(tmp_path_factory.mktemp("bare") / "venv")
 
 
 @pytest.fixture(scope="module")
 def small_python(tmp_path_factory) -> Path:
     """An environment that holds what the worker needs: attrs, cattrs, msgspec."""
-    folder = tmp_path_factory.mktemp("small") / "venv"
-    subprocess.run([sys.executable, "-I", "-m", "venv", "--without-pip", folder], check=True)
-    pip = [sys.executable, "-I", "-m", "pip", "--python", str(folder), "install", "--quiet"]
-    wanted = ["--require-hashes", "--no-input", "-r", str(ROOT / "requirements" / "worker.txt")]
-    subprocess.run([*pip, *wanted], check=True)
-    return folder / "bin" / "python"
+    python = bare_environment(tmp_path_factory.mktemp("small") / "venv")
+    install_what_the_worker_needs(python)
+    return python
 
 
 async def test_a_model_runs_in_an_environment_that_has_only_what_the_worker_needs(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,9 @@ import pytest
 import trio
 
 from tests.end_to_end.conftest import MEASURED
+from tests.end_to_end.interpreters import bare_environment, install_what_the_worker_needs
 from tests.end_to_end.processes import descendants
-from tests.end_to_end.server import ROOT, serving, within
+from tests.end_to_end.server import serving, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,12 +47,9 @@ def torch_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # In CI a skipped test would look like one that passes.
         (pytest.fail if os.environ.get("CI") else pytest.skip)("needs Debian's python3-torch")
     folder = tmp_path_factory.mktemp("torch") / "venv"
-    venv = [DEBIANS_PYTHON, "-I", "-m", "venv", "--without-pip", "--system-site-packages"]
-    subprocess.run([*venv, str(folder)], check=True)
-    pip = [sys.executable, "-I", "-m", "pip", "--python", str(folder), "install", "--quiet"]
-    wanted = ["--require-hashes", "--no-input", "-r", str(ROOT / "requirements" / "worker.txt")]
-    subprocess.run([*pip, *wanted], check=True)
-    return folder / "bin" / "python"
+    python = bare_environment(folder, base=DEBIANS_PYTHON, sees_base=True)
+    install_what_the_worker_needs(python)
+    return python
 
 
 async def test_it_predicts(torch_python: Path) -> None:
@@ -87,7 +84,11 @@ async def test_it_is_cancelled_in_the_middle_of_the_inference(torch_python: Path
 async def test_a_thousand_predictions_leak_nothing(
     torch_python: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    async with serving("network.py:Predictor", "--python", str(torch_python)) as server:
+    # What the supervisor remembers of finished predictions is full when the warm-up is over.
+    remembered = ("--keep-count", str(WARM_UP // 2))
+    async with serving(
+        "network.py:Predictor", "--python", str(torch_python), *remembered
+    ) as server:
         with within(120):
             await _predict(server, WARM_UP)
             before = _memory(server)
