@@ -16,8 +16,9 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cancellation import SlotCancels, call_model, calling_frame, may_interrupt
+from worker.call_stack import call_model, calling_frame, may_interrupt
 from worker.sdk import CancelationException
+from worker.slot_cancels import SlotCancels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

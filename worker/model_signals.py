@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cancellation import calling_frame, enters_model, may_interrupt, stands_in_model
+from worker.call_stack import calling_frame, enters_model, may_interrupt, stands_in_model
 from worker.engines.loop_watch import blocking_place
 from worker.error_text import describe
 

@@ -18,7 +18,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cancellation import call_model, calling_frame, may_interrupt
+from worker.call_stack import call_model, calling_frame, may_interrupt
 from worker.interrupter import Interrupter
 from worker.sdk import CancelationException
 

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from worker.cancellation import is_ours, stands_in_model
+from worker.call_stack import is_ours, stands_in_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cancellation import enters_model
+from worker.call_stack import enters_model
 from worker.error_text import Stage
 from worker.forked import exit_in_child
 from worker.inputs import PreparedInputs

@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.cancellation import enters_model
+from worker.call_stack import enters_model
 from worker.forked import exit_in_child
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from protocol.errors import RemoteProtocolError
 from worker.answer import Answer
-from worker.cancellation import SlotCancels
 from worker.error_text import Stage
+from worker.slot_cancels import SlotCancels
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import RemoteProtocolError
 from worker.answer import Answer
-from worker.cancellation import enters_model
+from worker.call_stack import enters_model
 from worker.error_text import Stage
 from worker.forked import exit_in_child
 from worker.inputs import prepared_inputs
