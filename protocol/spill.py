@@ -8,10 +8,10 @@ nothing else, whatever the message says.
 from __future__ import annotations
 
 import os
-import stat
 import uuid
 
 from protocol.errors import SpillRefused, SpillTooLarge
+from protocol.regular_file import open_regular
 
 __all__ = ["input_folder", "read_spill", "write_spill"]
 
@@ -69,14 +69,10 @@ def read_spill(directory: str, path: str, limit: int | None = None) -> bytes:
 
 def _read_and_remove(folder: int, name: str, limit: int | None) -> bytes:
     def opener(path: str, flags: int) -> int:
-        # O_NONBLOCK: opening a FIFO must not wait for a writer.
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        return open_regular(path, flags | os.O_NOFOLLOW, dir_fd=folder)
 
     with open(name, "rb", opener=opener) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise SpillRefused(f"spill file {name!r} is not a regular file")
-        if limit is not None and status.st_size > limit:
+        if limit is not None and os.fstat(file.fileno()).st_size > limit:
             raise SpillTooLarge(f"spill file {name!r} is larger than {limit} bytes")
         data = file.read()
     os.unlink(name, dir_fd=folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import mimetypes
 import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -13,6 +12,7 @@ import trio
 from protocol.errors import RemoteProtocolError, SpillTooLarge
 from protocol.json_text import loads
 from protocol.messages import FileKind
+from protocol.regular_file import open_regular
 from protocol.spill import read_spill
 
 if TYPE_CHECKING:
@@ -74,16 +74,14 @@ def _inside(path: str, folder: str) -> str:
 
 def _read(path: str, limit: int) -> bytes:
     try:
-        with open(path, "rb", opener=_open_nonblocking) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OutputUnreadable(f"Output file {path!r} is not a regular file")
-            if status.st_size > limit:
+        with open(path, "rb", opener=open_regular) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limit:
                 raise OutputUnreadable(
                     f"Output file {path!r} is larger than {limit} bytes (--max-output)"
                 )
-            data = file.read(status.st_size + 1)
-            if len(data) > status.st_size:  # it grew meanwhile, or is one of those in /proc
+            data = file.read(size + 1)
+            if len(data) > size:  # it grew meanwhile, or is one of those in /proc
                 raise OutputUnreadable(f"Output file {path!r} changed while it was read")
             return data
     except (OSError, ValueError) as error:
@@ -93,8 +91,3 @@ def _read(path: str, limit: int) -> bytes:
 def _unreadable(path: str, error: OSError | ValueError) -> OutputUnreadable:
     reason = getattr(error, "strerror", None) or error
     return OutputUnreadable(f"Output file {path!r} cannot be read: {reason}")
-
-
-def _open_nonblocking(path: str, flags: int) -> int:
-    # Opening a FIFO must not wait for a writer.
-    return os.open(path, flags | os.O_NONBLOCK)

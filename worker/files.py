@@ -6,7 +6,6 @@ import binascii
 import io
 import mimetypes
 import os
-import stat
 import threading
 from base64 import b64decode
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, unquote_plus, unquote_to_bytes, urlsplit
 
+from protocol.regular_file import open_regular
 from worker.downloads import Downloader, DownloadFailed
 from worker.file_folder import FileFolder, FolderRemoved
 
@@ -95,7 +95,7 @@ class InputFiles:
             InputFailure: it cannot be opened, or is no file: a pipe would be waited for for ever.
         """
         try:
-            stream = open(path, "rb", opener=_open_nonblocking)  # noqa: SIM115
+            stream = open(path, "rb", opener=open_regular)  # noqa: SIM115
         except (OSError, ValueError) as error:
             raise InputFailure(f"cannot be opened: {error}") from error
         with self._lock:
@@ -158,14 +158,6 @@ def local_path(text: str) -> str:
     if parts.netloc.lower() not in ("", "localhost") or not parts.path.startswith("/"):
         raise InputFailure("is not a file: URL of this machine, as file:///path/to/file is")
     return unquote(parts.path)
-
-
-def _open_nonblocking(path: str, flags: int) -> int:
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("not a regular file")
-    return descriptor
 
 
 def _file_name(url: str) -> str:

@@ -10,7 +10,6 @@ import io
 import mimetypes
 import os
 import re
-import stat
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from attrs import frozen
 
+from protocol.regular_file import open_regular
 from worker.file_copy import copy_content
 from worker.places import OutputFailure
 
@@ -119,7 +119,7 @@ def _opened(value: Any, place: Place) -> Iterator[_Source]:
     """A file of the model, open at its beginning. All that goes wrong with it names the place."""
     try:
         if isinstance(value, os.PathLike):
-            with _open_path(os.fspath(value), place) as source:
+            with _open_path(os.fspath(value)) as source:
                 yield source
         else:
             with _open_stream(value, place) as source:
@@ -134,16 +134,9 @@ def _opened(value: Any, place: Place) -> Iterator[_Source]:
 
 
 @contextmanager
-def _open_path(path: str | bytes, place: Place) -> Iterator[_Source]:
-    with open(path, "rb", opener=_open_nonblocking) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise place.failure(f"{os.fsdecode(path)!r} is not a regular file")
+def _open_path(path: str | bytes) -> Iterator[_Source]:
+    with open(path, "rb", opener=open_regular) as file:
         yield _Source(os.path.basename(os.fsdecode(path)), file.read, file.fileno())
-
-
-def _open_nonblocking(path: str, flags: int) -> int:
-    """As `os.open`, but opening a FIFO does not wait for a writer."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @contextmanager
@@ -153,7 +146,7 @@ def _open_stream(stream: Any, place: Place) -> Iterator[_Source]:
     own_name = getattr(stream, "name", None)
     if _is_write_only(stream) and isinstance(own_name, str):
         stream.flush()
-        with _open_path(own_name, place) as source:
+        with _open_path(own_name) as source:
             yield source
         return
     if stream.seekable():

@@ -147,7 +147,7 @@ async def test_what_is_no_file_is_refused_at_once_and_leaks_nothing(
 
 
 async def test_a_device_of_a_foreign_worker_is_not_read(folder: Path) -> None:
-    with pytest.raises(OutputUnreadable, match="is not a regular file"):
+    with pytest.raises(OutputUnreadable, match="cannot be read: not a regular file"):
         await collect("/dev/zero", folder, anywhere=True)
 
 

@@ -300,7 +300,7 @@ async def coroutine() -> None: ...
         ({"a": Path("/nowhere/at/all")}, "output.a: file cannot be read: [Errno 2] No such file"),
         (Path("/nowhere/at/all"), "output: file cannot be read: [Errno 2] No such file"),
         (Path("/tmp"), "output: file cannot be read: [Errno 21] Is a directory: '/tmp'"),
-        (Path("/dev/null"), "output: '/dev/null' is not a regular file"),
+        (Path("/dev/null"), "output: file cannot be read: '/dev/null' is not a regular file"),
     ],
 )  # fmt: skip
 def test_the_place_of_what_cannot_be_said(value: Any, text: str, writer: OutputWriter) -> None:
