@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     RunPython = Callable[[str], str]
+
+pytestmark = pytest.mark.usefixtures("temporary", "no_proxy")
 
 WAIT = 30.0
 """Seconds after which a test that hangs fails."""
@@ -118,18 +119,6 @@ def server() -> Iterator[Server]:
         server.go_on.set()
         server.shutdown()
         thread.join(WAIT)
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go; and no proxy stands between us and our server."""
-    for name in [*os.environ]:
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
 
 
 def run(file: Path) -> None: ...

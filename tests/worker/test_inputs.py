@@ -375,15 +375,6 @@ def test_a_text_stream(tmp_path: Path) -> None:
 # --- the end ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
-
-
 def test_files_are_private_and_removed_at_the_end(temporary: Path) -> None:
     with prepared_inputs(signature(a=Path), {"a": HELLO}, Options()) as arguments:
         (folder,) = temporary.iterdir()

@@ -37,6 +37,24 @@ class Predictor:
         return value
 """
 
+BLOCKING = {
+    "def": """
+import time
+class Predictor:
+    def predict(self):
+        print("begun")
+        time.sleep(600)
+""",
+    "async def": """
+import asyncio
+class Predictor:
+    async def predict(self):
+        print("begun")
+        await asyncio.sleep(600)
+""",
+}
+"""What predicts until it is stopped, by the kind of its function."""
+
 
 def test_the_version_is_that_of_the_distribution() -> None:
     project = tomllib.loads((LAUNCH.parents[1] / "pyproject.toml").read_text())
@@ -279,15 +297,7 @@ def test_shutdown_waits_for_what_runs(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
 def test_shutdown_cancels_what_runs_when_the_grace_is_over(tmp_path: Path, kind: str) -> None:
-    block = "time.sleep(600)" if kind == "def" else "await asyncio.sleep(600)"
-    model = f"""
-    import asyncio, time
-    class Predictor:
-        {kind} predict(self):
-            print("begun")
-            {block}
-    """
-    with worker(tmp_path, model) as driver:
+    with worker(tmp_path, BLOCKING[kind]) as driver:
         driver.wait_ready()
         driver.start()
         driver.wait_for_log("begun")
@@ -322,15 +332,7 @@ def test_background_tasks_of_the_model_are_cancelled(tmp_path: Path) -> None:
 def test_the_end_of_the_control_channel_ends_the_worker(
     tmp_path: Path, kind: str, busy: bool
 ) -> None:
-    block = "time.sleep(600)" if kind == "def" else "await asyncio.sleep(600)"
-    model = f"""
-    import asyncio, time
-    class Predictor:
-        {kind} predict(self):
-            print("begun")
-            {block}
-    """
-    with worker(tmp_path, model) as driver:
+    with worker(tmp_path, BLOCKING[kind]) as driver:
         driver.wait_ready()
         if busy:
             driver.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 from pathlib import Path  # noqa: TC003 - the signatures below are read at run time
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.worker.driver import Driver
 
+pytestmark = pytest.mark.usefixtures("temporary", "no_proxy")
+
 WAIT = slow_server.WAIT
 
 
@@ -38,18 +39,6 @@ ONE, MANY = signature_of(run), signature_of(run_many)
 by_slowness = pytest.mark.parametrize(
     "answer", slow_server.SLOW, ids=[each.__name__ for each in slow_server.SLOW]
 )
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go; and no proxy stands between us and our servers."""
-    for name in [*os.environ]:
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture(autouse=True, scope="module")

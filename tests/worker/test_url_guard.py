@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path  # noqa: TC003 - the signatures below are read at run time
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from worker.predictor import Predictor
 
     Load = Callable[..., Predictor]
+
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 DENY = Options(deny_private_urls=True)
 ALWAYS = "address; those are always refused"
@@ -48,13 +49,6 @@ def answer(server: RawServer, connection: socket.socket) -> None:
 def server() -> Iterator[RawServer]:
     with serving(answer) as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
 
 
 class Resolver:

@@ -7,10 +7,11 @@ import inspect
 import sys
 import traceback
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.engines.async_engine import AsyncEngine
 from worker.engines.event_loop import LoopMissing
+from worker.engines.leftovers import end_leftovers
 
 if TYPE_CHECKING:
     import socket
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncioEngine"]
 
 _T = TypeVar("_T")
-
-_LEFTOVERS: Final = 1.0
-"""Seconds that the model's own background tasks have to end when the worker ends."""
 
 
 class AsyncioLoop:
@@ -117,7 +115,7 @@ class AsyncioEngine(AsyncEngine):
             if self._teardown is not None:
                 self._run_model(self._teardown)
         finally:
-            self._turn(self._end_leftovers)
+            self._turn(lambda: end_leftovers(self._asyncio_loop))
             self._asyncio_loop.close()
 
     def _run_model(self, function: Callable[[], Any]) -> None:
@@ -146,15 +144,6 @@ class AsyncioEngine(AsyncEngine):
         except (SystemExit, KeyboardInterrupt) as error:
             text = "".join(traceback.format_exception_only(error)).strip()
             sys.stderr.write(f"{text}: raised in a background task of the model, and ignored\n")
-
-    def _end_leftovers(self) -> None:
-        loop = self._asyncio_loop
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=_LEFTOVERS))
-        loop.run_until_complete(loop.shutdown_asyncgens())
 
 
 def _new_loop(kind: str) -> asyncio.AbstractEventLoop:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from worker.call_stack import enters_model
+from worker.engines.leftovers import cancel_and_wait, end_leftovers
 from worker.forked import exit_in_child
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     Outcome = tuple[Any, BaseException | None]
 
 __all__ = ["OwnLoop"]
-
-_LEFTOVERS: Final = 1.0
-"""Seconds that tasks have to end which nobody waits for any more."""
 
 
 class OwnLoop:
@@ -60,12 +58,7 @@ class OwnLoop:
         if loop is None:
             return
         try:
-            tasks = asyncio.all_tasks(loop)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                loop.run_until_complete(asyncio.wait(tasks, timeout=_LEFTOVERS))
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            end_leftovers(loop)
         finally:
             loop.close()
 
@@ -83,8 +76,7 @@ class OwnLoop:
         except BaseException:
             # Not what the task has raised: a signal handler, or `sys.exit()` in another task.
             if not task.done():
-                task.cancel()
-                loop.run_until_complete(asyncio.wait([task], timeout=_LEFTOVERS))
+                cancel_and_wait(loop, {task})
             raise
         if error is not None:
             raise error
