@@ -89,6 +89,22 @@ def forget_ourselves() -> None:
     sys.argv = ["-c"]
 
 
+def make_way(imported: "set[str]") -> None:
+    """Of what we have imported, forget the libraries that the model has modules of its own for.
+
+    Under coglet, which imports none of them, the model's `attrs.py` is what `import attrs` finds.
+    What was imported lives on in what refers to it.
+    """
+    from importlib.machinery import PathFinder
+
+    libraries = {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names)
+    for library in libraries:
+        spec = PathFinder.find_spec(library, [""])
+        if spec is not None and spec.has_location:
+            for name in [name for name in sys.modules if name.partition(".")[0] == library]:
+                del sys.modules[name]
+
+
 def program(arguments: "list[str]") -> "Callable[[], int]":
     """What was asked for, with all that it will ever import."""
     if "--schema" in arguments:
@@ -114,8 +130,10 @@ def main(arguments: "list[str]") -> int:
         return 0
     finder = Finder()
     sys.meta_path.insert(0, finder)
+    before = set(sys.modules)
     run = program(arguments)
     sys.meta_path.remove(finder)
+    make_way(set(sys.modules) - before)
     forget_ourselves()
     return run()
 

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from worker.call_kind import CallKind, kind_of
 from worker.candidates import files_near, names_near
+from worker.hidden_modules import hidden_modules
 from worker.signature import Signature, resolve_input_defaults, signature_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Predictor:
 def load_predictor(ref: str, *, is_train: bool) -> Predictor:
     """Load the file of a reference and make its predictor; the module stays in `sys.modules`.
 
+    Warns on stderr of files beside it that it cannot import.
+
     Args:
         ref: `path/to/file.py:Name`, or the path alone: then `Runner` or `Predictor` is meant.
         is_train: whether `train` is to be called; else `run` or `predict`.
@@ -66,6 +69,7 @@ def load_predictor(ref: str, *, is_train: bool) -> Predictor:
     """
     path, _, name = ref.partition(":")
     near = "" if os.path.exists(path) else files_near(path)
+    sys.stderr.writelines(f"{warning}\n" for warning in hidden_modules(path))
     try:
         module = _load_module(path)
         name = name or _default_name(module, is_train=is_train)

@@ -16,7 +16,9 @@ from tests.worker.driver import LAUNCH, worker
 if TYPE_CHECKING:
     from pathlib import Path
 
-MINE = ("worker", "protocol", "supervisor", "tests", "httpx", "inputs", "slot")
+LIBRARIES = ("attr", "attrs", "cattrs", "msgspec", "typing_extensions")
+"""What the worker itself has imported when the model is loaded."""
+MINE = ("worker", "protocol", "supervisor", "tests", "httpx", "inputs", "slot", *LIBRARIES)
 
 
 def test_the_models_own_modules_win(tmp_path: Path) -> None:
@@ -36,6 +38,48 @@ def test_the_models_own_modules_win(tmp_path: Path) -> None:
         result = driver.predict(names=MINE)
         assert result.outputs == [f"mine: {name}" for name in MINE]
         driver.shutdown()
+
+
+def test_libraries_are_the_installed_ones_where_the_model_has_none_of_its_own(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "attrs").mkdir()  # no package: `import` goes past it
+    (tmp_path / "cattrs.py").write_text("NAME = 'mine'")
+    model = """
+    import attrs, cattrs, msgspec
+    @attrs.define
+    class Answer:
+        cattrs: str
+    class Predictor:
+        def predict(self):
+            return msgspec.to_builtins(Answer(cattrs.NAME))
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        assert driver.predict().outputs == [{"cattrs": "mine"}]
+        driver.shutdown()
+
+
+def test_a_module_that_the_standard_library_hides_is_named(tmp_path: Path) -> None:
+    for name in ("uuid", "colorsys"):  # the worker has imported the first one only
+        (tmp_path / f"{name}.py").write_text("def mine(): return 'mine'")
+    (tmp_path / "socket").mkdir()
+    (tmp_path / "platform").mkdir()
+    (tmp_path / "platform" / "__init__.py").touch()
+    model = """
+    import colorsys, uuid
+    class Predictor:
+        def predict(self):
+            return [hasattr(uuid, "mine"), hasattr(colorsys, "mine")]
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        assert driver.predict().outputs == [False, True]
+        driver.shutdown()
+    assert [text.partition(":")[0] for text in driver.setup_log.splitlines()] == [
+        "platform/__init__.py of the model is not what `import platform` finds",
+        "uuid.py of the model is not what `import uuid` finds",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
