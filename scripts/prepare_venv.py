@@ -51,6 +51,12 @@ def base_python() -> str:
     return getattr(sys, "_base_executable", None) or sys.executable
 
 
+def pip_environ() -> dict[str, str]:
+    """Our variables, but a pip that was configured for the user's own purposes installs here."""
+    environ = {key: value for key, value in os.environ.items() if key != "PIP_TARGET"}
+    return environ | {"PIP_USER": "0"}
+
+
 def wanted_base() -> dict[str, str]:
     """What makes an existing environment unusable when it changes."""
     return {"python": sys.version, "executable": base_python(), "checkout": str(ROOT)}
@@ -83,9 +89,7 @@ def run(step: str, held: int, *argv: str) -> None:
         PrepareError: it failed; its own output has been shown.
     """
     say(step)
-    # A pip that was configured for the user's own purposes must not install elsewhere.
-    environ = {key: value for key, value in os.environ.items() if key != "PIP_TARGET"}
-    result = subprocess.run(argv, env=environ | {"PIP_USER": "0"}, check=False, pass_fds=(held,))
+    result = subprocess.run(argv, env=pip_environ(), check=False, pass_fds=(held,))
     if result.returncode != 0:
         raise PrepareError(
             f"{step}: failed (exit code {result.returncode}); run it again once mended"

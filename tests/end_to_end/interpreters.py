@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from scripts.prepare_venv import pip_environ
 from tests.end_to_end.server import ROOT
 
 if TYPE_CHECKING:
@@ -31,4 +32,4 @@ def install_what_the_worker_needs(python: Path) -> None:
     """Install attrs, cattrs and msgspec, as they are locked for models' own environments."""
     pip = [sys.executable, "-I", "-m", "pip", "--python", str(python), "install", "--quiet"]
     locked = ["--require-hashes", "--no-input", "-r", str(ROOT / "requirements" / "worker.txt")]
-    subprocess.run([*pip, *locked], check=True)
+    subprocess.run([*pip, *locked], env=pip_environ(), check=True)

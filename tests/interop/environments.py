@@ -2,7 +2,7 @@
 
 Each holds one pinned release of `cog` and `coglet`, and what our worker needs of its interpreter:
 a model runs there under coglet's worker and under ours. The programs in `scripts/` use them too, so
-this module needs nothing but the standard library.
+this module needs nothing but the standard library and what makes the checkout's own.
 
 A stamp says what is complete. It is taken away before anything is changed and written last, so an
 install that was interrupted is never trusted; a lock makes a second builder wait for the first.
@@ -13,12 +13,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scripts.prepare_venv import base_python, pip_environ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,8 +70,7 @@ def _alone(path: Path) -> Iterator[int]:
 
 def _build(venv: Path, requirements: Path, lock: int) -> None:
     shutil.rmtree(venv, ignore_errors=True)
-    base = getattr(sys, "_base_executable", None) or sys.executable
-    _run(lock, base, "-I", "-m", "venv", str(venv))
+    _run(lock, base_python(), "-I", "-m", "venv", str(venv))
     pip = [str(venv / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check"]
     _run(
         lock,
@@ -80,12 +80,10 @@ def _build(venv: Path, requirements: Path, lock: int) -> None:
 
 def _run(lock: int, *argv: str) -> None:
     """Run one step. The lock goes with it: if we are killed, it is held until the step ends."""
-    # A pip that was configured for the user's own purposes must not install elsewhere.
-    environ = {key: value for key, value in os.environ.items() if key != "PIP_TARGET"}
     try:
         result = subprocess.run(
             argv,
-            env=environ | {"PIP_USER": "0"},
+            env=pip_environ(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
