@@ -10,7 +10,7 @@ import builtins
 import sys
 from typing import Any, Final
 
-from worker.cancellation import enters_model
+from worker.call_stack import enters_model
 from worker.streams import LogStream
 
 __all__ = ["install_print"]
