@@ -6,8 +6,8 @@ import copy
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from worker.declared import NO_DEFAULT, Made
 from worker.files import InputFailure, InputFiles
-from worker.signature import NO_DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,4 +77,6 @@ def prepared_inputs(
 
 def _own_copy(default: Any) -> Any:
     """A default that one prediction cannot change for the next one."""
+    if isinstance(default, Made):
+        return default.make()
     return copy.deepcopy(default) if isinstance(default, list | dict | set) else default

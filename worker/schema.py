@@ -17,10 +17,10 @@ from attrs import evolve
 from protocol.errors import RemoteProtocolError, Unserialisable
 from protocol.json_text import dumps, loads
 from worker import shapes
+from worker.declared import NO_DEFAULT
 from worker.fragments import Node, fragment, in_order, keywords, title_of
 from worker.openapi import FIXED_COMPONENTS, Side, document
 from worker.shapes import Nullable, without_constraints
-from worker.signature import NO_DEFAULT
 
 if TYPE_CHECKING:
     from worker.predictor import Predictor

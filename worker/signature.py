@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import typing
-from enum import Enum
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
 from worker.annotations import shape_of
 from worker.constraints import Constraints, constraints_of
 from worker.conversion import Converter, converter_for
+from worker.declared import NO_DEFAULT, Made, default_of, is_declaration, is_input
 from worker.docstrings import parameter_descriptions
 from worker.layers import innermost_function, layers_of
 from worker.shapes import AnyValue, Shape, Unknown, without_constraints
@@ -23,20 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "NO_DEFAULT",
     "Field",
     "Signature",
     "resolve_input_defaults",
     "signature_of",
 ]
-
-
-class _NoDefault(Enum):
-    NO_DEFAULT = "no default"
-
-
-NO_DEFAULT: Final = _NoDefault.NO_DEFAULT
-"""Stands where a parameter has no default."""
 
 
 @frozen
@@ -48,7 +38,8 @@ class Field:
     constraints: Constraints
     """Those of the whole input; an item of a list may have others, in its shape."""
     default: Any
-    """What the model gets when the client sends nothing, before conversion; or NO_DEFAULT."""
+    """What the model gets, before conversion, when the client sends nothing. Or `Made`, or
+    NO_DEFAULT."""
     is_written: bool
     """Whether the default, if it is None, was written down and not just left to `Input()`."""
     is_handed_over: bool
@@ -115,7 +106,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
 
 
 def resolve_input_defaults(function: Callable[..., Any]) -> None:
-    """Replace the `Input()` objects among a function's defaults by the values they stand for.
+    """Replace what `Input()` and `Field()` have made among a function's defaults by its value.
 
     For calls that do not come from us: a `setup` that warms up with `self.run(prompt="x")`.
     """
@@ -151,28 +142,24 @@ def _field(
     """One input; `described` is what the docstring says of it, if nothing else does."""
     declared = parameter.default
     shape, beside_type = without_constraints(shape_of(annotation))
-    is_input = _is_field_info(declared)
-    constraints = constraints_of(beside_type, *([declared] if is_input else []))
+    is_object = is_declaration(declared)
+    constraints = constraints_of(beside_type, *([declared] if is_object else []))
     if constraints.description is None:
         constraints = evolve(constraints, description=described)
-    default = NO_DEFAULT if declared is parameter.empty else _resolved(declared)
     return Field(
         name=parameter.name,
         shape=shape,
         constraints=constraints,
-        default=default,
-        is_written=not is_input or parameter.name in source.written_defaults,
+        default=default_of(declared),
+        is_written=not is_input(declared) or parameter.name in source.written_defaults,
         # What is passed by its place needs all that stands before it.
-        is_handed_over=is_input or parameter.kind is parameter.POSITIONAL_ONLY,
+        is_handed_over=is_object or parameter.kind is parameter.POSITIONAL_ONLY,
         convert=converter_for(shape),
     )
 
 
-def _is_field_info(value: Any) -> bool:
-    """Whether it is what the SDK's `Input()` makes. The SDK is there only if the model uses it."""
-    kind = getattr(sys.modules.get("cog.input"), "FieldInfo", None)
-    return isinstance(kind, type) and isinstance(value, kind)
-
-
-def _resolved(default: Any) -> Any:
-    return default.default if _is_field_info(default) else default
+def _resolved(declared: Any) -> Any:
+    default = default_of(declared)
+    if isinstance(default, Made):
+        return default.make()
+    return declared if default is NO_DEFAULT else default

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
+import pydantic
+import pydantic.v1
 import pytest
 
 from worker.constraints import Constraints
+from worker.declared import NO_DEFAULT, Made
 from worker.layers import innermost_function
 from worker.shapes import OpenObject, Scalar, Stream, Unknown
 from worker.signature import (
-    NO_DEFAULT,
     resolve_input_defaults,
     signature_of,
 )
@@ -254,3 +257,61 @@ def test_odd_annotations_restrict_nothing(value: Any) -> None:
     run.__annotations__ = {"a": value}
     (field,) = signature_of(run).fields
     assert field.convert is None
+
+
+def test_what_pydantics_field_declares() -> None:
+    def run(
+        needed: int = pydantic.Field(ge=1),
+        also: int = pydantic.Field(...),
+        steps: int = pydantic.Field(default=3, ge=1, lt=9, description="How many"),
+        name: str = pydantic.Field("x", min_length=1, max_length=5, pattern="^x"),
+        nothing: str | None = pydantic.Field(None),
+        made: list[int] = pydantic.Field(default_factory=list, max_length=2),  # noqa: B008
+        *,
+        above: float = pydantic.Field(default=0.5, gt=0, le=1),
+    ) -> None: ...
+
+    fields = fields_of(signature_of(run))
+    assert {name: field.default for name, field in fields.items()} == {
+        "needed": NO_DEFAULT,
+        "also": NO_DEFAULT,
+        "steps": 3,
+        "name": "x",
+        "nothing": None,
+        "made": Made(list),
+        "above": 0.5,
+    }
+    assert {name: field.constraints for name, field in fields.items()} == {
+        "needed": Constraints(ge=1),
+        "also": Constraints(),
+        "steps": Constraints(ge=1, lt=9, description="How many"),
+        "name": Constraints(min_length=1, max_length=5, regex="^x"),
+        "nothing": Constraints(),
+        "made": Constraints(max_length=2),
+        "above": Constraints(gt=0, le=1),
+    }
+    assert all(field.is_written and field.is_handed_over for field in fields.values())
+    resolve_input_defaults(run)
+    assert run.__defaults__ is not None
+    assert run.__defaults__[2:] == (3, "x", None, [])
+    assert run.__kwdefaults__ == {"above": 0.5}
+
+
+def test_the_field_of_pydantic_1() -> None:
+    def run(
+        needed: int = pydantic.v1.Field(...),
+        steps: int = pydantic.v1.Field(3, ge=1, description="How many"),
+        name: str = pydantic.v1.Field("x", min_length=1, regex="^x"),
+        made: list[int] = pydantic.v1.Field(default_factory=list),  # noqa: B008
+    ) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pydantic.fields", pydantic.v1.fields)
+        fields = fields_of(signature_of(run))
+    assert [field.default for field in fields.values()] == [NO_DEFAULT, 3, "x", Made(list)]
+    assert [field.constraints for field in fields.values()] == [
+        Constraints(),
+        Constraints(ge=1, description="How many"),
+        Constraints(min_length=1, regex="^x"),
+        Constraints(),
+    ]

@@ -155,6 +155,38 @@ def test_the_error_names_the_item(tmp_path: Path, way: str, is_async: bool) -> N
         assert driver.predict(way=way).end == Failed("p1", error)
 
 
+def test_a_field_of_pydantic_declares_an_input(tmp_path: Path) -> None:
+    model = """
+    from pydantic import Field
+    class Predictor:
+        def predict(
+            self,
+            x: int = Field(default=3, ge=1, le=9, description="How many"),
+            made: list[int] = Field(default_factory=list),
+            needed: str = Field(min_length=2),
+        ) -> str:
+            made.append(x)
+            return f"{made} {needed}"
+    """
+    with worker(tmp_path, model) as driver:
+        document = driver.wait_ready().schema
+        assert document is not None
+        schema = document["components"]["schemas"]["Input"]
+        assert schema["required"] == ["needed"]
+        assert schema["properties"]["x"] == {
+            "default": 3,
+            "description": "How many",
+            "maximum": 9,
+            "minimum": 1,
+            "title": "X",
+            "type": "integer",
+            "x-order": 0,
+        }
+        assert "default" not in schema["properties"]["made"]
+        assert driver.predict(needed="ab").outputs == ["[3] ab"]
+        assert driver.predict("p2", needed="ab", x=4).outputs == ["[4] ab"]
+
+
 def test_errors_that_cannot_be_told_are_told_anyway(tmp_path: Path) -> None:
     model = """
     class Odd(Exception):
