@@ -101,6 +101,8 @@ class WorkerInfo:
     """Whether the model defines a healthcheck of its own."""
     optional_inputs: list[str] = Factory(list)
     """Inputs that may be left out or null, though the document cannot say so."""
+    versions: dict[str, str] = Factory(dict)
+    """Of what the model runs on: "python", and "python_sdk" if it imports cog."""
 
 
 # --- control channel, supervisor to worker ---------------------------------------------------

@@ -48,6 +48,11 @@ class Allocator:
         return len(self._waiting)
 
     @property
+    def has_queue(self) -> bool:
+        """Whether jobs may wait, so that it is worth saying how long they did."""
+        return self._queue > 0
+
+    @property
     def has_free_slot(self) -> bool:
         """Whether a job that came now would not have to wait for another one's end."""
         return bool(self._idle) or len(self._waiting) < len(self._finishing)

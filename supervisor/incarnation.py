@@ -176,7 +176,7 @@ class Incarnation:
             self._slots[slot_id] = slot
             self._nursery.start_soon(self._io, partial(self._read_slot, slot))
         self._ready_at = trio.current_time()
-        self._health.ready()
+        self._health.ready(ready.worker.versions if ready.worker is not None else {})
         self._telemetry.worker_ready(self._ready_at - self._started_at)
 
     async def _accept_slots(self) -> list[trio.SocketStream]:

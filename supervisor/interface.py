@@ -6,13 +6,17 @@ another implementation. `supervisor.service` is the real one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from attrs import Factory, field, frozen
 
 from protocol.messages import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "AtCapacity",
@@ -187,6 +191,8 @@ class HealthReport:
     state: HealthState
     setup: SetupReport | None = None
     user_healthcheck_error: str | None = None
+    versions: Mapping[str, str] = Factory(dict)
+    """Of what the model runs on ("python", "python_sdk"), as far as its worker has said."""
 
 
 @frozen
@@ -327,7 +333,7 @@ class Service(Protocol):
         """The prediction in flight, or remembered, that has this id."""
         ...
 
-    def page(self, before: int | None, limit: int) -> tuple[list[PredictionView], int | None]:
+    def page(self, before: int | None, limit: int) -> tuple[Sequence[PredictionHandle], int | None]:
         """At most `limit` predictions, in flight or remembered, the newest first.
 
         Args:

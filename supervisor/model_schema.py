@@ -20,7 +20,14 @@ from attrs import frozen
 from protocol.json_text import dumps
 from supervisor.interface import InputError, InvalidInput
 
-__all__ = ["MASK", "CleanedInput", "ModelSchema", "documents_streaming", "documents_training"]
+__all__ = [
+    "MASK",
+    "CleanedInput",
+    "InputSchema",
+    "ModelSchema",
+    "documents_streaming",
+    "documents_training",
+]
 
 log = structlog.get_logger("supervisor.model_schema")
 
@@ -51,12 +58,12 @@ class CleanedInput:
 class ModelSchema:
     """The model's OpenAPI document, prepared for the questions that each prediction asks.
 
-    Building one compiles the validator, which takes milliseconds: once for each `ready`. Without
+    Building one compiles the validators, which takes milliseconds: once for each `ready`. Without
     a document every input is accepted as it is.
 
     Args:
         document: as the worker sent it.
-        is_train: whether inputs are those of trainings.
+        is_train: whether the worker trains, whichever route asked for it.
         optional: the inputs that may be left out or null whatever the document says; it can say so
             of `x: Any = None` only by differing from coglet's.
     """
@@ -66,8 +73,14 @@ class ModelSchema:
     ) -> None:
         self.document = document
         schemas = _child(_child(document, "components"), "schemas")
-        names = ("TrainingInput", "Input") if is_train else ("Input",)
-        schema = _with_optional(_first(schemas, names), frozenset(optional))
+        asked = _first(schemas, ("Input", "TrainingInput"))
+        trained = _first(schemas, ("TrainingInput", "Input"))
+        self.input = InputSchema(document, asked, optional)
+        """Of predictions. A model that can only be trained is trained by them, as in coglet."""
+        self.training_input = (
+            self.input if trained is asked else InputSchema(document, trained, optional)
+        )
+        """Of trainings. They run a model that cannot be trained, as in coglet."""
         output = _first(schemas, ("TrainingOutput", "Output") if is_train else ("Output",))
 
         self.output_is_array: bool = output.get("type") == "array"
@@ -77,6 +90,20 @@ class ModelSchema:
         self.supports_training: bool = documents_training(document)
         """Whether the model can be trained."""
 
+
+class InputSchema:
+    """One input's schema: what fits it, what is dropped, what is secret.
+
+    Args:
+        document: where its references lead.
+        schema: of the input; an empty one lets everything pass.
+        optional: as `ModelSchema`'s.
+    """
+
+    def __init__(
+        self, document: dict[str, Any] | None, schema: Node, optional: Iterable[str]
+    ) -> None:
+        schema = _with_optional(schema, frozenset(optional))
         properties = _child(schema, "properties")
         self._known = _known_names(schema)
         self._nulls = _null_when_absent(properties, schema.get("required"))
@@ -86,7 +113,7 @@ class ModelSchema:
             _validator(schema, document, mask=MASK) if self._secrets else self._validator
         )
 
-    def clean_input(self, raw: dict[str, Any]) -> CleanedInput:
+    def clean(self, raw: dict[str, Any]) -> CleanedInput:
         """The input as the worker gets it: without unknown names, valid, with explicit nulls.
 
         `raw` itself is not changed. Inputs that may be null, are not required and have no default

@@ -24,7 +24,7 @@ from supervisor.state.prediction import Prediction
 if TYPE_CHECKING:
     from supervisor.allocator import Allocator
     from supervisor.config import Limits
-    from supervisor.interface import PredictionRequest, PredictionView
+    from supervisor.interface import PredictionRequest
     from supervisor.state.health import WorkerHealth
     from supervisor.supervision import Supervision
     from supervisor.telemetry import Telemetry
@@ -96,8 +96,10 @@ class PredictionService:
         known = self.recall(request.id or "")
         if known is None:
             return self.submit(request), True
+        if not known.prediction.is_terminal:
+            return known, False
         request = evolve(request, identity=_identity(request))
-        if not known.prediction.is_terminal or _is_result_of(known.prediction, request):
+        if _is_result_of(known.prediction, request):
             return known, False
         return self.submit(request), True
 
@@ -110,20 +112,20 @@ class PredictionService:
         now = trio.current_time()
         return self._in_flight.get(prediction_id) or self._finished.get(prediction_id, now)
 
-    def page(self, before: int | None, limit: int) -> tuple[list[PredictionView], int | None]:
+    def page(self, before: int | None, limit: int) -> tuple[list[Job], int | None]:
         """At most `limit` predictions, the newest first, and where the page ended, if it did."""
         known = [*self._in_flight.values(), *self._finished.all(trio.current_time())]
         older = [job for job in known if before is None or job.accepted < before]
         older.sort(key=lambda job: job.accepted, reverse=True)
         page = older[:limit]
         end = page[-1].accepted if len(older) > len(page) else None
-        return [job.view() for job in page], end
+        return page, end
 
     def health(self) -> HealthReport:
         """The health as it is known. Never waits."""
         is_free = self._allocator.has_free_slot and not self._refusing
         state = self._health.state(slot_is_free=is_free)
-        return HealthReport(state, self._health.setup_report())
+        return HealthReport(state, self._health.setup_report(), versions=self._health.versions)
 
     async def check_health(self) -> HealthReport:
         """The health, the model's own healthcheck included if it has one."""
@@ -133,7 +135,7 @@ class PredictionService:
         error = await self._supervision.worker.check_health()
         if error is None:
             return self.health()
-        return HealthReport(HealthState.UNHEALTHY, report.setup, error)
+        return evolve(report, state=HealthState.UNHEALTHY, user_healthcheck_error=error)
 
     def openapi(self) -> dict[str, Any] | None:
         """The model's OpenAPI document; None before set-up ended, or if there is none."""
@@ -167,11 +169,12 @@ class PredictionService:
         schema = self._supervision.schema
         checked = shown = request.input
         if schema is not None:
-            cleaned = schema.clean_input(request.input)
+            inputs = schema.training_input if request.is_training else schema.input
+            cleaned = inputs.clean(request.input)
             if cleaned.dropped:
                 self._telemetry.inputs_dropped(prediction_id, list(cleaned.dropped))
             checked = cleaned.values
-            shown = schema.mask_secrets(checked)
+            shown = inputs.mask_secrets(checked)
         return Prediction(
             id=prediction_id,
             input=checked,
@@ -182,6 +185,7 @@ class PredictionService:
             is_training=request.is_training,
             identity=_identity(request) if request.id is not None else None,
             input_size=request.size,
+            queued=trio.current_time() if self._allocator.has_queue else None,
         )
 
     def _over(self, job: Job) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -86,6 +88,13 @@ def main(capture: int | None) -> int:
         return 1
     worker.end_logs()
     return 0
+
+
+def _versions() -> dict[str, str]:
+    """What the model runs on; cog only if the model has imported it."""
+    versions = {"python": platform.python_version()}
+    cog = getattr(sys.modules.get("cog"), "__version__", None)
+    return versions | {"python_sdk": cog} if isinstance(cog, str) else versions
 
 
 class _SetupFailed(Exception):
@@ -213,6 +222,7 @@ class Worker:
             __version__,
             predictor.healthcheck is not None,
             predictor.signature.optional_inputs,
+            _versions(),
         )
         self.control.send(Ready([slot.id for slot in self._slots], schema, info))
         for slot in self._slots:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from supervisor.interface import HealthState, NotReady, SetupReport, SetupStatus
 from supervisor.state.logs import BoundedText
 from supervisor.state.transitions import IllegalTransition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["WorkerHealth", "WorkerPhase"]
 
@@ -44,6 +47,8 @@ class WorkerHealth:
         self.phase = WorkerPhase.STARTING
         self.retry_after = 1.0
         """Seconds after which a client that met a restart may come back."""
+        self.versions: Mapping[str, str] = {}
+        """Of what the model runs on, from the latest worker that was ready."""
         self._max_logs = max_logs
         self._begin_setup()
 
@@ -56,8 +61,9 @@ class WorkerHealth:
         """The worker wrote something during its set-up."""
         self._logs.append(data)
 
-    def ready(self) -> None:
-        """Set-up succeeded."""
+    def ready(self, versions: Mapping[str, str] | None = None) -> None:
+        """Set-up succeeded; `versions`: of what the model runs on."""
+        self.versions = versions or {}
         self._enter(WorkerPhase.READY)
         self._end_setup(SetupStatus.SUCCEEDED)
 
@@ -112,9 +118,10 @@ class WorkerHealth:
                     retry_after=self.retry_after,
                 )
             case WorkerPhase.SETUP_FAILED:
+                why = self.failure.removeprefix("Setup failed: ")  # as our worker begins it
                 return NotReady(
-                    f"Setup failed and will not be tried again: {self.failure}. "
-                    "GET /health-check for its logs."
+                    f"Setup failed: {why}. It will not be tried again; GET /health-check for its "
+                    "logs."
                 )
             case _:
                 assert_never(self.phase)

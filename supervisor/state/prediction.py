@@ -48,6 +48,8 @@ class Prediction:
             because a result of it was lost or is too big.
         identity: tells its input, as it was sent, from others (`supervisor.input_identity`).
         input_size: bytes of JSON, roughly.
+        queued: the clock when it was accepted, if it may have to wait; then `queue_time` says how
+            long it did.
         history: what has happened.
     """
 
@@ -60,6 +62,7 @@ class Prediction:
     is_training: bool = False
     identity: bytes | None = None
     input_size: int = 0
+    queued: float | None = None
     created_at: datetime = field(factory=lambda: datetime.now(UTC))
     status: PredictionStatus = field(default=PredictionStatus.STARTING, init=False)
     started_at: datetime | None = field(default=None, init=False)
@@ -77,6 +80,7 @@ class Prediction:
     _result: Any = field(default=None, init=False)
     error: str | None = field(default=None, init=False)
     _predict_time: float | None = field(default=None, init=False)
+    _queue_time: float | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._logs = BoundedText(self.limits.max_logs)
@@ -191,6 +195,8 @@ class Prediction:
         metrics = self._metrics.snapshot()
         if self._predict_time is not None:
             metrics["predict_time"] = self._predict_time
+        if self._queue_time is not None:
+            metrics["queue_time"] = self._queue_time
         return metrics
 
     def _view_output(self) -> Any:
@@ -216,5 +222,7 @@ class Prediction:
             # From `predict` to the terminal message (`spec/protocol.md` 5), in seconds.
             was_sent = self.status is PredictionStatus.PROCESSING
             self._predict_time = clock - self._started if was_sent else 0.0
+            if self.queued is not None:
+                self._queue_time = (self._started if was_sent else clock) - self.queued
             self.completed_at = datetime.now(UTC)
         self.status = status

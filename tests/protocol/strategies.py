@@ -21,7 +21,14 @@ values: st.SearchStrategy[Any] = st.recursive(
 objects = st.dictionaries(texts, values, max_size=4)
 traces = st.builds(m.Trace, texts, texts)
 transports = st.builds(NamedSockets, texts, counts) | st.builds(AbstractSockets, texts, counts)
-workers = st.builds(m.WorkerInfo, texts, texts, st.booleans(), st.lists(texts, max_size=4))
+workers = st.builds(
+    m.WorkerInfo,
+    texts,
+    texts,
+    st.booleans(),
+    st.lists(texts, max_size=4),
+    st.dictionaries(texts, texts, max_size=3),
+)
 sources = st.sampled_from(m.LogSource)
 
 

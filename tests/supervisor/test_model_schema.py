@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from supervisor.interface import InputError, InvalidInput
-from supervisor.model_schema import ERRORS_MAX, MASK, MESSAGE_MAX, ModelSchema
+from supervisor.model_schema import ERRORS_MAX, MASK, MESSAGE_MAX, InputSchema, ModelSchema
 
 PROPERTIES: dict[str, Any] = {
     "text": {"type": "string", "title": "Text"},
@@ -45,9 +45,9 @@ def schema() -> ModelSchema:
     return ModelSchema(document(), is_train=False)
 
 
-def errors_of(schema: ModelSchema, raw: dict[str, Any]) -> list[tuple[str, str]]:
+def errors_of(schema: InputSchema, raw: dict[str, Any]) -> list[tuple[str, str]]:
     with pytest.raises(InvalidInput) as caught:
-        schema.clean_input(raw)
+        schema.clean(raw)
     assert all(error.loc[:2] == ("body", "input") for error in caught.value.errors)
     return [(error.loc[2], error.msg) for error in caught.value.errors]
 
@@ -108,7 +108,7 @@ def errors_of(schema: ModelSchema, raw: dict[str, Any]) -> list[tuple[str, str]]
 def test_the_errors_are_coglets_in_words_and_order(
     schema: ModelSchema, raw: dict[str, Any], errors: list[tuple[str, str]]
 ) -> None:
-    assert errors_of(schema, raw) == errors
+    assert errors_of(schema.input, raw) == errors
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_the_constraints_that_coglets_tool_does_not_know_are_checked(
     node: dict[str, Any], value: Any, message: str
 ) -> None:
     schema = ModelSchema(document(Input={"properties": {"a": node}}), is_train=False)
-    ((_, found),) = errors_of(schema, {"a": value})
+    ((_, found),) = errors_of(schema.input, {"a": value})
     assert found == message
 
 
@@ -137,20 +137,20 @@ def test_inputs_that_the_document_wrongly_requires() -> None:
         "required": ["text", "anything"],
     }
     schema = ModelSchema(document(Input=inputs), is_train=False, optional=["anything", "other"])
-    assert schema.clean_input({"text": "a"}).values == {"text": "a", "anything": None}
-    assert schema.clean_input({"text": "a", "anything": None}).values["anything"] is None
-    assert errors_of(schema, {"anything": 5}) == [
+    assert schema.input.clean({"text": "a"}).values == {"text": "a", "anything": None}
+    assert schema.input.clean({"text": "a", "anything": None}).values["anything"] is None
+    assert errors_of(schema.input, {"anything": 5}) == [
         ("anything", '5 is not of type "object"'),
         ("text", "Field required"),
     ]
     assert schema.document == document(Input=inputs)
     without_one = ModelSchema(None, is_train=False, optional=["anything"])
-    assert without_one.clean_input({"text": 1}).values == {"text": 1}
+    assert without_one.input.clean({"text": 1}).values == {"text": 1}
 
 
 def test_a_missing_input_has_its_own_type(schema: ModelSchema) -> None:
     with pytest.raises(InvalidInput) as caught:
-        schema.clean_input({"n": 9})
+        schema.input.clean({"n": 9})
     assert caught.value.errors == [
         InputError(("body", "input", "n"), "9 is greater than the maximum of 5", "value_error"),
         InputError(("body", "input", "text"), "Field required", "value_error.missing"),
@@ -159,18 +159,18 @@ def test_a_missing_input_has_its_own_type(schema: ModelSchema) -> None:
 
 def test_a_missing_part_of_an_input_is_reported_too(schema: ModelSchema) -> None:
     # coglet takes it and lets the model fail
-    assert errors_of(schema, {"text": "a", "nest": [{}]}) == [("nest/0/k", "Field required")]
+    assert errors_of(schema.input, {"text": "a", "nest": [{}]}) == [("nest/0/k", "Field required")]
 
 
 @pytest.mark.parametrize("name", ["maybe", "size", "key", "either"])
 def test_an_explicit_null_fits_every_nullable_input(schema: ModelSchema, name: str) -> None:
-    assert schema.clean_input({"text": "a", name: None}).values[name] is None
+    assert schema.input.clean({"text": "a", name: None}).values[name] is None
 
 
 def test_absent_inputs_become_null_only_if_nullable_and_without_default(
     schema: ModelSchema,
 ) -> None:
-    assert schema.clean_input({"text": "a"}).values == {"text": "a", "maybe": None}
+    assert schema.input.clean({"text": "a"}).values == {"text": "a", "maybe": None}
 
 
 def test_a_required_nullable_input_stays_required() -> None:
@@ -178,13 +178,13 @@ def test_a_required_nullable_input_stays_required() -> None:
     schema = ModelSchema(
         document(Input={"properties": properties, "required": ["x"]}), is_train=False
     )
-    assert errors_of(schema, {}) == [("x", "Field required")]
-    assert schema.clean_input({"x": None}).values == {"x": None}
+    assert errors_of(schema.input, {}) == [("x", "Field required")]
+    assert schema.input.clean({"x": None}).values == {"x": None}
 
 
 def test_unknown_names_are_dropped_and_named(schema: ModelSchema) -> None:
     raw = {"z": 1, "text": "a", "b": {"c": []}, "n": 2}
-    cleaned = schema.clean_input(raw)
+    cleaned = schema.input.clean(raw)
     assert cleaned.dropped == ("z", "b")
     assert cleaned.values == {"text": "a", "n": 2, "maybe": None}
     assert raw == {"z": 1, "text": "a", "b": {"c": []}, "n": 2}
@@ -193,14 +193,14 @@ def test_unknown_names_are_dropped_and_named(schema: ModelSchema) -> None:
 def test_a_schema_that_is_open_drops_nothing() -> None:
     open_schema = {**SCHEMAS["Input"], "additionalProperties": True}
     schema = ModelSchema(document(Input=open_schema), is_train=False)
-    cleaned = schema.clean_input({"text": "a", "z": 1})
+    cleaned = schema.input.clean({"text": "a", "z": 1})
     assert cleaned.dropped == ()
     assert cleaned.values["z"] == 1
 
 
 def test_order_and_big_integers_are_kept(schema: ModelSchema) -> None:
     raw = {"nest": [{"z": 1, "k": 10**30, "a": 2}], "n": 1, "text": "a"}
-    values = schema.clean_input(raw).values
+    values = schema.input.clean(raw).values
     assert list(values) == ["nest", "n", "text", "maybe"]
     assert values["nest"] == [{"z": 1, "k": 10**30, "a": 2}]
     assert list(values["nest"][0]) == ["z", "k", "a"]
@@ -208,34 +208,38 @@ def test_order_and_big_integers_are_kept(schema: ModelSchema) -> None:
 
 def test_secrets_are_masked_lists_of_them_too(schema: ModelSchema) -> None:
     values = {"text": "a", "key": "s3cret", "keys": ["k1", "k2"]}
-    assert schema.mask_secrets(values) == {"text": "a", "key": MASK, "keys": MASK}
+    assert schema.input.mask_secrets(values) == {"text": "a", "key": MASK, "keys": MASK}
     assert values["key"] == "s3cret"
-    assert schema.mask_secrets({"key": None}) == {"key": None}
+    assert schema.input.mask_secrets({"key": None}) == {"key": None}
 
 
 def test_an_error_about_a_secret_does_not_quote_it(schema: ModelSchema) -> None:
-    errors = errors_of(schema, {"text": 7, "key": ["s3cret"], "keys": ["fine", {"k": "s3cret"}]})
+    errors = errors_of(
+        schema.input, {"text": 7, "key": ["s3cret"], "keys": ["fine", {"k": "s3cret"}]}
+    )
     assert "s3cret" not in str(errors)
     assert ("text", '7 is not of type "string"') in errors
     assert ("key", f'{MASK} is not of type "string"') in errors
 
 
 def test_a_big_value_is_not_echoed_whole(schema: ModelSchema) -> None:
-    ((_, message),) = errors_of(schema, {"text": "a", "pat": "z" * 4 + "y" * 100_000})[1:]
+    ((_, message),) = errors_of(schema.input, {"text": "a", "pat": "z" * 4 + "y" * 100_000})[1:]
     assert message.startswith('"zzzzyyy')
     assert message.endswith('does not match "^a.*$"')
     assert len(message) < MESSAGE_MAX + 10
 
 
 def test_the_number_of_errors_is_bounded(schema: ModelSchema) -> None:
-    assert len(errors_of(schema, {"text": "a", "masks": [1] * 5000})) == ERRORS_MAX
+    assert len(errors_of(schema.input, {"text": "a", "masks": [1] * 5000})) == ERRORS_MAX
 
 
 def test_a_value_too_deep_for_the_library_is_an_invalid_input(schema: ModelSchema) -> None:
     deep: list[Any] = []
     for _ in range(900):
         deep = [deep]
-    assert errors_of(schema, {"text": deep}) == [("__root__", "the input is nested too deeply")]
+    assert errors_of(schema.input, {"text": deep}) == [
+        ("__root__", "the input is nested too deeply")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +254,7 @@ def test_a_value_too_deep_for_the_library_is_an_invalid_input(schema: ModelSchem
 )
 def test_without_a_usable_document_everything_is_accepted(broken: dict[str, Any] | None) -> None:
     schema = ModelSchema(broken, is_train=False)
-    assert schema.clean_input({"x": [1], "y": None}).values == {"x": [1], "y": None}
+    assert schema.input.clean({"x": [1], "y": None}).values == {"x": [1], "y": None}
     assert not schema.output_is_array
     assert not schema.allows_streaming
     assert not schema.supports_training
@@ -262,19 +266,30 @@ def test_without_a_usable_document_everything_is_accepted(broken: dict[str, Any]
 )
 def test_an_unusable_schema_checks_nothing_and_fetches_nothing(node: dict[str, Any]) -> None:
     schema = ModelSchema(document(Input={"properties": {"x": node}}), is_train=False)
-    assert schema.clean_input({"x": 5}).values == {"x": 5}
+    assert schema.input.clean({"x": 5}).values == {"x": 5}
 
 
-def test_train_mode_reads_the_training_schemas_and_falls_back() -> None:
+@pytest.mark.parametrize("is_train", [False, True])
+def test_trainings_have_inputs_of_their_own(is_train: bool) -> None:
     training = {"properties": {"steps": {"type": "integer"}}, "required": ["steps"]}
     whole = document(TrainingInput=training, TrainingOutput={"type": "array"})
-    schema = ModelSchema(whole, is_train=True)
-    assert errors_of(schema, {"text": "a"}) == [("steps", "Field required")]
-    assert schema.output_is_array
+    schema = ModelSchema(whole, is_train=is_train, optional=["unheard-of"])
+    assert errors_of(schema.training_input, {"text": "a"}) == [("steps", "Field required")]
+    assert schema.training_input.clean({"steps": 1, "text": "a"}).dropped == ("text",)
+    assert errors_of(schema.input, {"steps": 1}) == [("text", "Field required")]
+    assert schema.output_is_array is is_train
     assert schema.supports_training
-    fallback = ModelSchema(document(), is_train=True)
-    assert errors_of(fallback, {}) == [("text", "Field required")]
-    assert not fallback.supports_training
+
+
+@pytest.mark.parametrize("is_train", [False, True])
+def test_what_has_one_kind_of_input_checks_it_whatever_the_route(is_train: bool) -> None:
+    only_runs = ModelSchema(document(), is_train=is_train)
+    assert errors_of(only_runs.training_input, {}) == [("text", "Field required")]
+    assert not only_runs.supports_training
+    whole = document(TrainingInput={"required": ["steps"]})
+    del whole["components"]["schemas"]["Input"]
+    only_trainings = ModelSchema(whole, is_train=is_train)
+    assert errors_of(only_trainings.input, {}) == [("steps", "Field required")]
 
 
 def test_streaming_is_allowed_by_the_marker_alone() -> None:

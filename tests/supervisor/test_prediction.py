@@ -98,6 +98,23 @@ def test_a_new_prediction_shows_its_input_and_nothing_else() -> None:
     assert view.created_at >= before
 
 
+def test_queue_time_runs_from_acceptance_to_the_last_predict_and_beats_the_models_own() -> None:
+    subject = prediction(queued=10.0)
+    subject.start(11.0)
+    subject.unsent()
+    subject.start(13.5)
+    subject.add_metric(Metric("queue_time", 7, MetricMode.REPLACE))
+    assert subject.view().metrics == {"queue_time": 7}
+    subject.succeed(14.0, as_list=False)
+    assert subject.view().metrics == {"queue_time": 3.5, "predict_time": 0.5}
+
+
+def test_who_leaves_the_queue_has_waited_until_then() -> None:
+    subject = prediction(queued=10.0)
+    subject.cancel(12.0)
+    assert subject.view().metrics == {"queue_time": 2.0, "predict_time": 0.0}
+
+
 def test_predict_time_runs_from_the_frame_to_the_terminal_message_and_beats_the_models_own() -> (
     None
 ):

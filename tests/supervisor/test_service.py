@@ -115,6 +115,36 @@ async def test_an_input_is_cleaned_and_its_secrets_are_never_shown(
     assert "hunter2" not in repr(logs)
 
 
+async def test_a_training_is_checked_as_one(autojump_clock: MockClock, tmp_path: Path) -> None:
+    steps = {"steps": {"type": "integer"}, "token": {"type": "string", "x-cog-secret": True}}
+    inputs = SCHEMA["components"]["schemas"] | {"TrainingInput": {"properties": steps}}
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up(schema={"components": {"schemas": inputs}})
+        sent = {"steps": 1, "token": "hunter2", "text": "unknown to trainings"}
+        job = served.service.submit(PredictionRequest(sent, "t1", is_training=True))
+        assert job.view().input == {"steps": 1, "token": "**********"}
+        predict = await worker.slots[0].receive()
+        assert predict.input == {"steps": 1, "token": "hunter2"}
+        with pytest.raises(InvalidInput):
+            served.service.submit(PredictionRequest({"steps": "a"}, is_training=True))
+        with pytest.raises(InvalidInput):
+            served.service.submit(PredictionRequest({"steps": 1}))
+
+
+@pytest.mark.parametrize(("queue", "waited"), [(0, None), (1, 0.0)])
+async def test_the_time_of_waiting_is_told_where_there_is_a_queue(
+    autojump_clock: MockClock, tmp_path: Path, queue: int, waited: float | None
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker, queue=queue) as served:
+        await worker.set_up()
+        job = served.ask("p1")
+        await worker.slots[0].receive()
+        await worker.done("p1")
+        assert (await ending(job)).metrics.get("queue_time") == waited
+
+
 async def test_one_client_who_asks_again_at_once_is_never_refused(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -208,11 +238,11 @@ async def test_after_a_failed_setup_everybody_is_told_why(
 ) -> None:
     worker = FakeWorker(tmp_path)
     async with serving(worker) as served:
-        await worker.say(m.SlotFailed("x", "RuntimeError: no weights"))
+        await worker.say(m.SlotFailed("x", "Setup failed: RuntimeError: no weights"))
         await trio.sleep(60)
         final = refusal(served)
         assert isinstance(final, NotReady)
-        assert "RuntimeError: no weights" in final.reason
+        assert final.reason.startswith("Setup failed: RuntimeError: no weights. It will not")
         assert final.retry_after is None
         assert served.service.health().state is HealthState.SETUP_FAILED
 
@@ -344,7 +374,7 @@ async def test_put_again_is_not_run_again(autojump_clock: MockClock, tmp_path: P
         await worker.slots[0].receive()
         await worker.done("p1")
         await ending(anew)
-        assert [view.input["text"] for view in served.service.page(None, 10)[0]] == ["another"]
+        assert [job.view().input["text"] for job in served.service.page(None, 10)[0]] == ["another"]
 
 
 async def test_put_of_a_failed_one_runs_anew(autojump_clock: MockClock, tmp_path: Path) -> None:
@@ -372,7 +402,7 @@ async def test_pages_are_newest_first(autojump_clock: MockClock, tmp_path: Path)
         place = None
         while True:
             page, place = served.service.page(place, 2)
-            names += [view.id for view in page]
+            names += [job.view().id for job in page]
             if place is None:
                 break
         assert names == ["e", "d", "c", "b", "a"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import platform
 import signal
 import tomllib
 from typing import TYPE_CHECKING
@@ -155,6 +157,20 @@ def test_shutdown_interrupts_setup(tmp_path: Path, kind: str) -> None:
 # --- healthchecks -------------------------------------------------------------------------------
 
 
+def test_a_model_that_uses_cog_says_which(tmp_path: Path) -> None:
+    model = """
+    import cog
+
+    class Predictor:
+        def predict(self):
+            return "fine"
+    """
+    with worker(tmp_path, model) as driver:
+        ready = driver.wait_ready()
+        assert ready.worker is not None
+        assert ready.worker.versions["python_sdk"] == importlib.metadata.version("cog")
+
+
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize(
     ("body", "error"),
@@ -181,6 +197,7 @@ def test_healthcheck(tmp_path: Path, kind: str, predict: str, body: str, error: 
         ready = driver.wait_ready()
         assert ready.worker is not None
         assert ready.worker.healthcheck
+        assert ready.worker.versions == {"python": platform.python_version()}
         result = driver.healthcheck()
         assert result.error == error
         expected = HealthStatus.UNHEALTHY if error else HealthStatus.HEALTHY

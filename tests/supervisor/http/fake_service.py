@@ -80,6 +80,12 @@ class FakeHandle:
         self._allocator.withdraw(self.job)
 
 
+class _Waiting(Allocator):
+    """What is accepted waits for the test, and for nothing else."""
+
+    has_queue = False
+
+
 @attrs.define
 class _NoWorker:
     """What the service asks of the supervision."""
@@ -103,8 +109,7 @@ class FakeService(PredictionService):
     def __init__(self, limits: Limits | None = None) -> None:
         self.no_worker = _NoWorker(ModelSchema(None, is_train=False))
         self.fake_health = _Health()
-        # No slots: what is accepted waits for the test.
-        self.waiting = Allocator(queue=10_000)
+        self.waiting = _Waiting(queue=10_000)
         super().__init__(
             self.no_worker, self.waiting, self.fake_health, limits or Limits(), Telemetry()
         )
