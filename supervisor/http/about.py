@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
+from supervisor.http.openapi import served_document
 from supervisor.http.values import Response, json_response
 from supervisor.interface import HealthReport, HealthState, Service, SetupReport
 from supervisor.model_schema import documents_training
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from supervisor.http.ready_file import ReadyFile
 
 __all__ = ["COMPATIBLE_COGLET", "discover", "health_check", "openapi", "request_shutdown"]
@@ -35,9 +37,12 @@ _TRAINING_URLS: Final = {
 }
 
 
-def discover(service: Service) -> Response:
-    """`GET /`: where everything is. Trainings are listed if the model's document has them."""
-    trainings = _TRAINING_URLS if documents_training(service.openapi()) else {}
+def discover(service: Service, *, is_train: bool) -> Response:
+    """`GET /`: where everything is. Trainings are listed if the worker trains.
+
+    Coglet lists them in predict mode, too, where they run the predictor.
+    """
+    trainings = _TRAINING_URLS if is_train and documents_training(service.openapi()) else {}
     return json_response(200, {"cog_version": COMPATIBLE_COGLET, **_URLS, **trainings})
 
 
@@ -50,11 +55,11 @@ async def health_check(service: Service, ready_file: ReadyFile | None) -> Respon
 
 
 def openapi(service: Service) -> Response:
-    """`GET /openapi.json`: the model's document as the worker sent it, or 503."""
+    """`GET /openapi.json`: the model's document, with every route of the server; or 503."""
     document = service.openapi()
     if document is None:
         return json_response(503, {"error": "OpenAPI schema not available"})
-    return json_response(200, document)
+    return json_response(200, served_document(document))
 
 
 def request_shutdown(service: Service) -> Response:
@@ -67,7 +72,7 @@ def _health(report: HealthReport) -> dict[str, Any]:
     body: dict[str, Any] = {"status": report.state.value}
     if report.setup is not None:
         body["setup"] = _setup(report.setup)
-    body["version"] = _versions()
+    body["version"] = _versions(report.versions)
     if report.user_healthcheck_error is not None:
         body["user_healthcheck_error"] = report.user_healthcheck_error
     return body
@@ -83,20 +88,15 @@ def _setup(setup: SetupReport) -> dict[str, str]:
     return body
 
 
-@cache
-def _versions() -> dict[str, str]:
+def _versions(of_worker: Mapping[str, str]) -> dict[str, str]:
     """As coglet's; `git_sha` and `build_time` are of its binary and left out, ours is added."""
-    found = {
-        "coglet": COMPATIBLE_COGLET,
-        "coglet_trio": _installed("coglet-trio"),
-        "python_sdk": _installed("cog"),
-        "python": platform.python_version(),
-    }
-    return {name: number for name, number in found.items() if number is not None}
+    named = {name: of_worker[name] for name in ("python_sdk", "python") if name in of_worker}
+    return {"coglet": COMPATIBLE_COGLET, "coglet_trio": _our_version(), **named}
 
 
-def _installed(distribution: str) -> str | None:
+@cache
+def _our_version() -> str:
     try:
-        return version(distribution)
+        return version("coglet-trio")
     except PackageNotFoundError:
-        return None
+        return "unknown"  # run from a checkout that is not installed

@@ -6,7 +6,7 @@ Nothing is decided here. Every body comes from `supervisor.http.errors` or a han
 from __future__ import annotations
 
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import structlog
 from quart import Response as QuartResponse
@@ -16,7 +16,7 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from supervisor.http import about, predictions
+from supervisor.http import about, lookup, predictions
 from supervisor.http.errors import draining_response, http_error, too_large_response
 from supervisor.http.stream import Streaming, stream_known
 from supervisor.http.values import Request, Response
@@ -39,7 +39,16 @@ log = structlog.get_logger("supervisor.http.app")
 PIECE: Final = 1024 * 1024
 """Bytes of a body that are given on at a time: what is between here and the socket copies them."""
 
-SERVED_IN_A_DRAIN = frozenset({"cancel_prediction", "health_check", "stream_prediction"})
+SERVED_IN_A_DRAIN = frozenset(
+    {
+        "cancel_prediction",
+        "cancel_training",
+        "get_prediction",
+        "get_training",
+        "health_check",
+        "stream_prediction",
+    }
+)
 """Endpoints that still work when the server is about to end: they shorten the waiting, tell what
 becomes of predictions that were accepted, or are always 200."""
 
@@ -79,8 +88,11 @@ def create_app(
         PROVIDE_AUTOMATIC_OPTIONS=False,
     )
     app.url_map.merge_slashes = False
+    _add_about(app, service, ready_file, is_train=config.is_train)
     streaming = Streaming(config.strict_streaming, config.times.stream_heartbeat)
-    _add_routes(app, service, ready_file, streaming)
+    _add_runs(app, service, streaming, "prediction")
+    _add_runs(app, service, streaming, "training")
+    _add_stream(app, service, streaming)
     _add_errors(app, limits)
 
     async def refuse_in_a_drain() -> QuartResponse | None:
@@ -92,11 +104,11 @@ def create_app(
     return app
 
 
-def _add_routes(
-    app: QuartTrio, service: Service, ready_file: ReadyFile | None, streaming: Streaming
+def _add_about(
+    app: QuartTrio, service: Service, ready_file: ReadyFile | None, *, is_train: bool
 ) -> None:
     async def discover() -> Response:
-        return about.discover(service)
+        return about.discover(service, is_train=is_train)
 
     async def health_check() -> Response:
         return await about.health_check(service, ready_file)
@@ -107,36 +119,68 @@ def _add_routes(
     async def shutdown() -> Response:
         return about.request_shutdown(service)
 
-    async def create_prediction() -> Response:
-        return await predictions.create_prediction(service, await _plain_request(), streaming)
+    _route(app, "GET", "/", "discover", discover)
+    _route(app, "GET", "/health-check", "health_check", health_check)
+    _route(app, "GET", "/openapi.json", "openapi", openapi)
+    _route(app, "POST", "/shutdown", "shutdown", shutdown)
 
-    async def put_prediction(prediction_id: str) -> Response:
+
+def _add_runs(
+    app: QuartTrio, service: Service, streaming: Streaming, kind: Literal["prediction", "training"]
+) -> None:
+    is_training = kind == "training"
+    everything = f"/{kind}s"
+
+    async def create() -> Response:
         request = await _plain_request()
-        return await predictions.put_prediction(service, request, prediction_id, streaming)
+        return await predictions.create_prediction(
+            service, request, streaming, is_training=is_training
+        )
 
-    async def stream_prediction(prediction_id: str) -> Response:
-        return await stream_known(service, await _plain_request(), prediction_id, streaming)
+    async def put(id: str) -> Response:
+        request = await _plain_request()
+        return await predictions.put_prediction(
+            service, request, id, streaming, is_training=is_training
+        )
 
-    async def cancel_prediction(prediction_id: str) -> Response:
-        return await predictions.cancel_prediction(service, prediction_id)
+    async def cancel(id: str) -> Response:
+        return await predictions.cancel_prediction(service, id)
 
-    _route(app, "GET", "/", discover)
-    _route(app, "GET", "/health-check", health_check)
-    _route(app, "GET", "/openapi.json", openapi)
-    _route(app, "POST", "/shutdown", shutdown)
-    _route(app, "POST", "/predictions", create_prediction)
-    _route(app, "PUT", "/predictions/<prediction_id>", put_prediction)
-    _route(app, "POST", "/predictions/<prediction_id>/cancel", cancel_prediction)
-    _route(app, "GET", "/predictions/<prediction_id>/stream", stream_prediction)
+    async def get(id: str) -> Response:
+        return await lookup.get_prediction(service, id)
+
+    async def list_all() -> Response:
+        # SEAM for access control: whether the client has shown the token, or is on this machine.
+        is_allowed = True
+        return await lookup.list_predictions(
+            service, await _plain_request(), everything, is_allowed=is_allowed
+        )
+
+    _route(app, "POST", everything, f"create_{kind}", create)
+    _route(app, "GET", everything, f"list_{kind}s", list_all)
+    _route(app, "PUT", f"{everything}/<id>", f"put_{kind}", put)
+    _route(app, "GET", f"{everything}/<id>", f"get_{kind}", get)
+    _route(app, "POST", f"{everything}/<id>/cancel", f"cancel_{kind}", cancel)
+
+
+def _add_stream(app: QuartTrio, service: Service, streaming: Streaming) -> None:
+    async def stream(id: str) -> Response:
+        return await stream_known(service, await _plain_request(), id, streaming)
+
+    _route(app, "GET", "/predictions/<id>/stream", "stream_prediction", stream)
 
 
 def _route(
-    app: QuartTrio, method: str, path: str, handler: Callable[..., Awaitable[Response]]
+    app: QuartTrio,
+    method: str,
+    path: str,
+    endpoint: str,
+    handler: Callable[..., Awaitable[Response]],
 ) -> None:
     async def view(**arguments: str) -> QuartResponse:
         return _quart_response(await handler(**arguments))
 
-    app.add_url_rule(path, handler.__name__, view, methods=[method])
+    app.add_url_rule(path, endpoint, view, methods=[method])
 
 
 def _add_errors(app: QuartTrio, limits: Limits) -> None:
@@ -165,12 +209,13 @@ async def _plain_request() -> Request:
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     at_end = cast("dict[str, Any]", quart_request.scope)[_AT_END]
-    return Request(headers, body, at_end)
+    return Request(headers, body, at_end, quart_request.args.to_dict())
 
 
 def _quart_response(response: Response) -> QuartResponse:
     headers = dict(response.headers)
-    pieces = response.pieces
+    # A body that comes bit by bit is not begun for who wants the header only.
+    pieces = response.pieces if quart_request.method != "HEAD" else None
     if pieces is None and len(response.body) > PIECE:
         headers["content-length"] = str(len(response.body))
         pieces = _cut(response.body)

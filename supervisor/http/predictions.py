@@ -1,7 +1,11 @@
-"""The routes that run predictions: create, create under a known id, cancel.
+"""The routes that run predictions and trainings: create, create under a known id, cancel.
 
-The order of the checks is coglet's: the body parses, the id of a PUT is the path's, it is not in
-flight, streaming is possible; then the service looks at the input, the health and the slots.
+The order of the checks is coglet's: the body parses, the id of a PUT is the path's, streaming is
+possible; then the service looks at what is known of the id, the input, the health and the slots.
+
+Trainings are what coglet makes of them: the worker does what its mode says, whichever route asked;
+the routes differ in the schema that holds for the input, and in that trainings are not streamed.
+They share their ids with predictions.
 """
 
 from __future__ import annotations
@@ -12,10 +16,11 @@ import trio
 
 from protocol.messages import Trace
 from supervisor.http.errors import invalid_response, refusal_response
-from supervisor.http.preferences import accepts_event_stream, prefers_async
-from supervisor.http.request_body import BadRequest, PredictionBody, read_body
+from supervisor.http.preferences import accepts_event_stream, preference
+from supervisor.http.request_body import OFF_THE_LOOP, BadRequest, PredictionBody, read_body
 from supervisor.http.stream import Streaming, follow, not_opted_in
 from supervisor.http.values import Response, json_response
+from supervisor.input_identity import input_identity
 from supervisor.interface import (
     InputError,
     PredictionHandle,
@@ -24,44 +29,61 @@ from supervisor.interface import (
     PredictionView,
     Refusal,
     Service,
+    Webhook,
 )
 
 if TYPE_CHECKING:
-    from supervisor.http.values import Request
+    from supervisor.http.values import Headers, Request
 
-__all__ = ["cancel_prediction", "create_prediction", "put_prediction"]
+__all__ = ["cancel_prediction", "create_prediction", "put_prediction", "state"]
 
 
-async def create_prediction(service: Service, request: Request, streaming: Streaming) -> Response:
-    """`POST /predictions`: run a prediction and answer with its result, or 202 at once.
+async def create_prediction(
+    service: Service, request: Request, streaming: Streaming, *, is_training: bool = False
+) -> Response:
+    """`POST /predictions`: run a prediction and answer with its result, or 202 (`Prefer`).
 
     Being cancelled means that the client has gone: the prediction is cancelled too, unless the
-    client preferred not to wait for it.
+    client said how long it wants to wait.
     """
     try:
         body = await read_body(request)
+        is_stream = _wants_stream(service, request, streaming, is_training=is_training)
+        handle = service.submit(await _asked(request, body, body.id, is_training=is_training))
     except BadRequest as error:
         return error.response
-    return await _run(service, request, body, body.id, streaming)
+    except Refusal as refusal:
+        return refusal_response(refusal)
+    if is_stream:
+        return _stream(handle, request, streaming, is_new=True)
+    return await _answer(handle, request)
 
 
 async def put_prediction(
-    service: Service, request: Request, prediction_id: str, streaming: Streaming
+    service: Service,
+    request: Request,
+    prediction_id: str,
+    streaming: Streaming,
+    *,
+    is_training: bool = False,
 ) -> Response:
-    """`PUT /predictions/{id}`: as `create_prediction`; if it is in flight, how far it has come."""
+    """`PUT /predictions/{id}`: as `create_prediction`, for who may ask again.
+
+    What is in flight is reported as it is now, what has succeeded with this input is not run again.
+    """
     try:
         body = await read_body(request)
+        _check_id(body, prediction_id, is_training=is_training)
+        is_stream = _wants_stream(service, request, streaming, is_training=is_training)
+        asked = await _asked(request, body, prediction_id, is_training=is_training)
+        handle, is_new = service.put(asked)
     except BadRequest as error:
         return error.response
-    if body.id is not None and body.id != prediction_id:
-        message = "prediction ID must match the ID supplied in the URL"
-        return invalid_response([InputError(("body", "id"), message)])
-    running = service.find(prediction_id)
-    if running is not None and accepts_event_stream(request.headers.get("accept")):
-        return follow(running, request, streaming)
-    if running is not None:
-        return json_response(202, _state(running.view()))
-    return await _run(service, request, body, prediction_id, streaming)
+    except Refusal as refusal:
+        return refusal_response(refusal)
+    if is_stream:
+        return _stream(handle, request, streaming, is_new=is_new)
+    return await (_answer(handle, request) if is_new else _report(handle, request))
 
 
 async def cancel_prediction(service: Service, prediction_id: str) -> Response:
@@ -73,37 +95,34 @@ async def cancel_prediction(service: Service, prediction_id: str) -> Response:
     return json_response(200, {})
 
 
-async def _run(
-    service: Service,
-    request: Request,
-    body: PredictionBody,
-    prediction_id: str | None,
-    streaming: Streaming,
-) -> Response:
-    as_stream = accepts_event_stream(request.headers.get("accept"))
-    if as_stream and streaming.strict and (refusal := not_opted_in(service)) is not None:
-        return refusal
-    try:
-        handle = service.submit(
-            PredictionRequest(body.input, prediction_id, body.context, _trace(request))
-        )
-    except Refusal as refusal:
-        return refusal_response(refusal)
-    is_async = prefers_async(request.headers.get("prefer"))
-    if as_stream:
-        return follow(handle, request, streaming, is_owner=not is_async)
-    if is_async:
-        view = handle.view()
-        return json_response(202, {"id": view.id, "status": PredictionStatus.STARTING.value})
-    return json_response(200, (await _wait_or_cancel(handle)).as_result())
+def state(view: PredictionView) -> dict[str, Any]:
+    """A prediction that may be in flight: what a result says, and its input."""
+    return {**view.as_result(), "input": view.input}
 
 
-async def _wait_or_cancel(handle: PredictionHandle) -> PredictionView:
-    try:
-        return await handle.wait()
-    except trio.Cancelled:
-        handle.cancel()
-        raise
+# --- what is asked for ------------------------------------------------------------------------
+
+
+async def _asked(
+    request: Request, body: PredictionBody, prediction_id: str | None, *, is_training: bool
+) -> PredictionRequest:
+    identity = None
+    if prediction_id is not None and len(request.body) >= OFF_THE_LOOP:
+        identity = await trio.to_thread.run_sync(input_identity, body.input)
+    webhook = None
+    if body.webhook is not None:
+        webhook = Webhook(body.webhook, frozenset(body.webhook_events_filter))
+    return PredictionRequest(
+        body.input,
+        prediction_id,
+        body.context,
+        _trace(request),
+        webhook=webhook,
+        output_file_prefix=body.output_file_prefix,
+        is_training=is_training,
+        identity=identity,
+        size=len(request.body),
+    )
 
 
 def _trace(request: Request) -> Trace | None:
@@ -113,9 +132,70 @@ def _trace(request: Request) -> Trace | None:
     return Trace(traceparent, request.headers.get("tracestate", ""))
 
 
-# --- bodies -----------------------------------------------------------------------------------
+def _wants_stream(
+    service: Service, request: Request, streaming: Streaming, *, is_training: bool
+) -> bool:
+    if not accepts_event_stream(request.headers.get("accept")):
+        return False
+    if is_training:
+        error = "Training endpoints do not support streaming responses."
+        raise BadRequest(json_response(406, {"error": error}))
+    if streaming.strict and (refusal := not_opted_in(service)) is not None:
+        raise BadRequest(refusal)
+    return True
 
 
-def _state(view: PredictionView) -> dict[str, Any]:
-    """A prediction in flight, its input included."""
-    return {**view.as_result(), "input": view.input}
+def _check_id(body: PredictionBody, prediction_id: str, *, is_training: bool) -> None:
+    if body.id is None or body.id == prediction_id:
+        return
+    kind = "training" if is_training else "prediction"
+    message = f"{kind} ID must match the ID supplied in the URL"
+    raise BadRequest(invalid_response([InputError(("body", "id"), message)]))
+
+
+# --- how it is answered -----------------------------------------------------------------------
+
+
+def _stream(
+    handle: PredictionHandle, request: Request, streaming: Streaming, *, is_new: bool
+) -> Response:
+    is_owner = is_new and not preference(request.headers.get("prefer")).lets_go
+    return follow(handle, request, streaming, is_owner=is_owner)
+
+
+async def _answer(handle: PredictionHandle, request: Request) -> Response:
+    """Of a prediction that this request has begun."""
+    prefer = preference(request.headers.get("prefer"))
+    if prefer.respond_async and prefer.patience == 0:
+        started = {"id": handle.view().id, "status": PredictionStatus.STARTING.value}
+        return json_response(202, started, _applied(prefer.applied(in_time=False)))
+    try:
+        view = await _wait(handle, prefer.patience)
+    except trio.Cancelled:
+        if not prefer.lets_go:
+            handle.cancel()
+        raise
+    return _result(view, prefer.applied(in_time=view.status.is_terminal))
+
+
+async def _report(handle: PredictionHandle, request: Request) -> Response:
+    """Of a prediction that was there before: at once, unless the client says that it waits."""
+    prefer = preference(request.headers.get("prefer"))
+    view = handle.view() if prefer.wait is None else await _wait(handle, prefer.patience)
+    return _result(view, prefer.applied(in_time=view.status.is_terminal))
+
+
+async def _wait(handle: PredictionHandle, seconds: float) -> PredictionView:
+    with trio.move_on_after(seconds):
+        return await handle.wait()
+    return handle.view()
+
+
+def _result(view: PredictionView, applied: str) -> Response:
+    if view.status.is_terminal:
+        return json_response(200, view.as_result(), _applied(applied))
+    return json_response(202, state(view), _applied(applied))
+
+
+def _applied(applied: str) -> Headers:
+    return (("preference-applied", applied),) if applied else ()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["accepts_event_stream", "is_json", "prefers_async"]
+__all__ = ["Preference", "accepts_event_stream", "is_json", "preference"]
 
 _ITEM: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 """One element of a comma-separated list; a comma in a quoted string does not end it."""
@@ -16,9 +19,57 @@ _ITEM: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 _PARAMETER: Final = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*")+')
 
 
-def prefers_async(prefer: str | None) -> bool:
-    """Whether `Prefer` holds `respond-async`, anywhere in a list and in any case."""
-    return any(parts[0].lower() == "respond-async" for parts in _elements(prefer))
+_WAIT: Final = re.compile(r'wait(?:\s*=\s*(?:(\d{1,9})|"(\d{1,9})"))?', re.ASCII | re.IGNORECASE)
+"""`wait`, `wait=10`, `wait="10"`."""
+
+
+@frozen
+class Preference:
+    """How long a client wants to wait for the result of a prediction."""
+
+    respond_async: bool = False
+    """Rather not at all."""
+    wait: float | None = None
+    """So many seconds; infinite for `wait` without a number, which is how Replicate's clients ask
+    for the result."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which it is answered with what there is.
+
+        `respond-async, wait=10` is RFC 7240's own example: the result, if it comes within 10 s.
+        """
+        if self.wait is not None and (not self.respond_async or math.isfinite(self.wait)):
+            return self.wait
+        return 0.0 if self.respond_async else math.inf
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether the prediction goes on when the client has left."""
+        return self.respond_async or self.wait is not None
+
+    def applied(self, *, in_time: bool) -> str:
+        """What `Preference-Applied` says; `in_time`: the client got the result. May be empty."""
+        words = ["respond-async"] if self.respond_async and not in_time else []
+        if self.wait is not None and self.patience == self.wait:
+            words.append(f"wait={self.wait:.0f}" if math.isfinite(self.wait) else "wait")
+        return ", ".join(words)
+
+
+def preference(prefer: str | None) -> Preference:
+    """What `Prefer` says of waiting. Of a preference that is there twice the first one counts.
+
+    What is unknown or wrong (`wait=soon`) is as if it were not there, as the RFC wants it.
+    """
+    respond_async = False
+    wait: float | None = None
+    for value, *_ in _elements(prefer):
+        respond_async = respond_async or value.lower() == "respond-async"
+        found = _WAIT.fullmatch(value)
+        if found is not None and wait is None:
+            seconds = found[1] or found[2]
+            wait = math.inf if seconds is None else float(seconds)
+    return Preference(respond_async, wait)
 
 
 def accepts_event_stream(accept: str | None) -> bool:

@@ -21,7 +21,7 @@ from supervisor.interface import InputError
 if TYPE_CHECKING:
     from supervisor.http.values import Request, Response
 
-__all__ = ["BadRequest", "PredictionBody", "read_body"]
+__all__ = ["OFF_THE_LOOP", "BadRequest", "PredictionBody", "read_body"]
 
 OFF_THE_LOOP: Final = 256 * 1024
 """Bytes from which a body is parsed in a thread."""
@@ -46,6 +46,7 @@ class PredictionBody(msgspec.Struct, frozen=True):
     webhook_events_filter: list[Literal["start", "output", "logs", "completed"]] = msgspec.field(
         default_factory=lambda: ["start", "output", "logs", "completed"]
     )
+    output_file_prefix: str | None = None
 
 
 _raw_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -29,6 +29,8 @@ class Request:
     body: bytes = b""
     at_end: Callable[[Callable[[], object]], object] = lambda _: None
     """Takes what is to be called when the request is over, answered or not."""
+    query: Mapping[str, str] = Factory(dict)
+    """What stands after `?`; of several of one name the first."""
 
 
 @frozen

@@ -25,7 +25,7 @@ async def health(service: FakeService, ready: ReadyFile | None = None) -> Any:
 
 
 def test_the_root_document_is_coglets(service: FakeService) -> None:
-    response = discover(service)
+    response = discover(service, is_train=False)
     assert response.status == 200
     assert json.loads(response.body) == {
         "cog_version": "0.23.1",
@@ -39,11 +39,14 @@ def test_the_root_document_is_coglets(service: FakeService) -> None:
     }
 
 
-def test_the_root_document_lists_trainings_if_the_schema_has_them(service: FakeService) -> None:
-    service.schema = ModelSchema({"paths": {"/trainings": {}}}, is_train=False)
-    listed = json.loads(discover(service).body)
+def test_the_root_document_lists_trainings_where_they_train(service: FakeService) -> None:
+    service.schema = ModelSchema({"paths": {"/trainings": {}}}, is_train=True)
+    listed = json.loads(discover(service, is_train=True).body)
     assert listed["trainings_url"] == "/trainings"
     assert listed["trainings_cancel_url"] == "/trainings/{training_id}/cancel"
+    assert "trainings_url" not in json.loads(discover(service, is_train=False).body)
+    service.schema = None
+    assert "trainings_url" not in json.loads(discover(service, is_train=True).body)
 
 
 async def test_health_of_a_ready_server(service: FakeService) -> None:
@@ -56,8 +59,16 @@ async def test_health_of_a_ready_server(service: FakeService) -> None:
         "status": "succeeded",
         "logs": "loading\n",
     }
-    assert body["version"]["coglet"] == "0.23.1"
-    assert body["version"]["python"].startswith("3.")
+    assert body["version"].pop("coglet_trio")
+    assert body["version"] == {"coglet": "0.23.1"}
+
+
+async def test_health_names_what_the_model_runs_on(service: FakeService) -> None:
+    versions = {"python": "3.13.1", "python_sdk": "0.19.1", "coglet": "9"}
+    service.report = attrs.evolve(service.report, versions=versions)
+    version = (await health(service))["version"]
+    assert (version["python"], version["python_sdk"]) == ("3.13.1", "0.19.1")
+    assert version["coglet"] == "0.23.1", "what clients compare with is not the worker's to say"
 
 
 async def test_health_leaves_out_what_is_not_known(service: FakeService) -> None:
@@ -81,13 +92,14 @@ async def test_health_names_what_the_models_healthcheck_said(service: FakeServic
     assert (body["status"], body["user_healthcheck_error"]) == ("UNHEALTHY", "no GPU")
 
 
-def test_the_models_document_is_served_unchanged(service: FakeService) -> None:
+def test_the_models_document_is_served_with_our_routes(service: FakeService) -> None:
     document = {"openapi": "3.0.2", "paths": {"/z": {}, "/a": {}}}
     service.schema = ModelSchema(document, is_train=False)
     response = openapi(service)
     assert response.status == 200
-    assert json.loads(response.body) == document
-    assert list(json.loads(response.body)["paths"]) == ["/z", "/a"]
+    served = json.loads(response.body)
+    assert served["openapi"] == "3.0.2"
+    assert {"/z", "/a", "/predictions/{prediction_id}"} <= served["paths"].keys()
 
 
 def test_without_a_document_there_is_503(service: FakeService) -> None:

@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from supervisor.http.predictions import cancel_prediction, create_prediction, put_prediction
+from supervisor.http.request_body import OFF_THE_LOOP
 from supervisor.http.stream import Streaming
 from supervisor.http.values import Request, Response
 from supervisor.interface import (
@@ -19,10 +20,13 @@ from supervisor.interface import (
     InvalidInput,
     NotReady,
     Refusal,
+    Webhook,
 )
 from supervisor.model_schema import ModelSchema
 
 if TYPE_CHECKING:
+    from trio.testing import MockClock
+
     from tests.supervisor.http.fake_service import FakeService
 
 JSON = {"content-type": "application/json"}
@@ -64,6 +68,7 @@ async def test_an_output_of_null_is_said(service: FakeService) -> None:
 
 async def test_what_the_client_said_reaches_the_service(service: FakeService) -> None:
     sent = {"id": "p", "input": {"x": [2**80]}, "context": {"k": "v"}, "webhook": "http://h/"}
+    sent["output_file_prefix"] = "http://files/"
     trace = {"traceparent": "00-aa-bb-01", "tracestate": "k=v"}
     await create_prediction(service, request(sent, {**JSON, **trace}), STREAMING)
     (handle,) = service.handles
@@ -74,7 +79,14 @@ async def test_what_the_client_said_reaches_the_service(service: FakeService) ->
         "00-aa-bb-01",
         "k=v",
     )
+    assert handle.request.webhook == Webhook(
+        "http://h/", frozenset({"start", "output", "logs", "completed"})
+    )
+    assert handle.request.output_file_prefix == "http://files/"
+    assert not handle.request.is_training
+    assert handle.request.size > 50
     await create_prediction(service, request(), STREAMING)
+    assert service.handles[1].request.webhook is None
     assert service.handles[1].request.trace is None
     assert service.handles[1].request.id is None
 
@@ -111,9 +123,65 @@ async def test_respond_async_answers_at_once_and_the_prediction_goes_on(
 ) -> None:
     service.hold = True
     response = await create_prediction(service, request({"id": "as1"}, ASYNC), STREAMING)
-    assert response.status == 202
+    assert (response.status, response.headers) == (202, (("preference-applied", "respond-async"),))
     assert body_of(response) == {"id": "as1", "status": "starting"}
     assert not service.handles[0].is_canceled
+
+
+@pytest.mark.parametrize("prefer", ["wait", "wait=5", "respond-async, wait=5"])
+async def test_who_says_how_long_it_waits_cancels_nothing_by_leaving(
+    service: FakeService, prefer: str
+) -> None:
+    service.hold = True
+    async with trio.open_nursery() as client:
+        waits = {**JSON, "prefer": prefer}
+        client.start_soon(create_prediction, service, request({}, waits), STREAMING)
+        await service.submitted.wait()
+        client.cancel_scope.cancel()
+    assert not service.handles[0].is_canceled
+
+
+async def test_wait_is_over_when_the_time_is_over(
+    service: FakeService, autojump_clock: MockClock
+) -> None:
+    service.hold = True
+    waits = {**JSON, "prefer": "wait=5"}
+    response = await create_prediction(service, request({"id": "p", "input": {}}, waits), STREAMING)
+    assert trio.current_time() == 5.0
+    expected = {"id": "p", "status": "starting", "logs": "", "metrics": {}, "input": {}}
+    assert (response.status, body_of(response)) == (202, expected)
+    assert response.headers == (("preference-applied", "wait=5"),)
+    assert not service.handles[0].is_canceled
+
+    response = await put_prediction(
+        service, request({}, {**JSON, "prefer": "respond-async, wait=2"}), "p", STREAMING
+    )
+    assert (trio.current_time(), response.status) == (7.0, 202)
+    assert response.headers == (("preference-applied", "respond-async, wait=2"),)
+
+
+async def test_wait_is_over_when_the_prediction_is(
+    service: FakeService, autojump_clock: MockClock
+) -> None:
+    service.hold = True
+    answers: list[Response] = []
+
+    async def ask(method: Any, *under: str) -> None:
+        waits = request({"id": "p"}, {**JSON, "prefer": "wait=5, respond-async"})
+        answers.append(await method(service, waits, *under, STREAMING))
+
+    async with trio.open_nursery() as clients:
+        clients.start_soon(ask, create_prediction)
+        await service.submitted.wait()
+        clients.start_soon(ask, put_prediction, "p")
+        await trio.sleep(3)
+        service.handles[0].output("done")
+        service.handles[0].succeed()
+    assert trio.current_time() == 3.0
+    for answer in answers:
+        assert (answer.status, body_of(answer)["output"]) == (200, "done")
+        assert answer.headers == (("preference-applied", "wait=5"),)
+    assert len(answers) == 2
 
 
 async def test_a_client_that_leaves_cancels_its_prediction(service: FakeService) -> None:
@@ -206,9 +274,44 @@ async def test_put_runs_under_the_id_of_the_path(service: FakeService) -> None:
     assert body_of(response)["id"] == "p1"
 
 
-async def test_put_runs_again_once_the_first_has_finished(service: FakeService) -> None:
+@pytest.mark.parametrize("headers", [JSON, ASYNC, {**JSON, "prefer": "wait=5"}])
+async def test_put_of_what_has_succeeded_is_answered_with_its_result(
+    service: FakeService, headers: dict[str, str]
+) -> None:
+    first = await put_prediction(service, request({"input": {"a": 1, "b": 2}}), "p1", STREAMING)
+    again = request({"id": "p1", "input": {"b": 2, "a": 1}}, headers)
+    second = await put_prediction(service, again, "p1", STREAMING)
+    assert (second.status, body_of(second)) == (200, body_of(first))
+    assert len(service.handles) == 1
+
+
+@pytest.mark.parametrize("how", ["another input", "failed", "canceled", "a training"])
+async def test_put_of_what_has_ended_otherwise_runs_anew(service: FakeService, how: str) -> None:
+    service.hold = True
+    await put_prediction(service, request({"input": {"a": 1}}, ASYNC), "p1", STREAMING)
+    handle = service.handles[0]
+    match how:
+        case "failed":
+            handle.fail("boom")
+        case "canceled":
+            handle.job.cancel()
+        case _:
+            handle.succeed()
+    service.hold = False
+    again = request({"input": {"a": 2 if how == "another input" else 1}})
+    is_training = how == "a training"
+    response = await put_prediction(service, again, "p1", STREAMING, is_training=is_training)
+    assert (response.status, body_of(response)["output"]) == (200, "hello")
+    assert len(service.handles) == 2
+
+
+async def test_a_large_input_is_compared_too(service: FakeService) -> None:
+    large = {"input": {"x": "y" * OFF_THE_LOOP}}
     for _ in range(2):
-        assert (await put_prediction(service, request({"id": "p1"}), "p1", STREAMING)).status == 200
+        assert (await put_prediction(service, request(large), "p1", STREAMING)).status == 200
+    assert len(service.handles) == 1
+    large["input"]["x"] += "z"
+    assert (await put_prediction(service, request(large), "p1", STREAMING)).status == 200
     assert len(service.handles) == 2
 
 
@@ -281,6 +384,25 @@ async def test_an_event_stream_of_what_has_not_opted_in_is_refused_to_the_strict
     response = await create_prediction(service, request({}, headers), Streaming(strict=True))
     assert response.status == 422
     assert service.handles == []
+
+
+async def test_trainings_are_not_streamed(service: FakeService) -> None:
+    asked = request({}, {**JSON, "accept": "text/event-stream"})
+    for response in (
+        await create_prediction(service, asked, STREAMING, is_training=True),
+        await put_prediction(service, asked, "t1", STREAMING, is_training=True),
+    ):
+        assert response.status == 406
+        error = "Training endpoints do not support streaming responses."
+        assert body_of(response) == {"error": error}
+    assert service.handles == []
+
+
+async def test_trainings_have_words_of_their_own_for_their_ids(service: FakeService) -> None:
+    asked = request({"id": "other"})
+    response = await put_prediction(service, asked, "t1", STREAMING, is_training=True)
+    message = "training ID must match the ID supplied in the URL"
+    assert body_of(response)["detail"][0]["msg"] == message
 
 
 async def test_cancel(service: FakeService) -> None:

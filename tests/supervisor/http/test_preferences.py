@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from supervisor.http.preferences import accepts_event_stream, is_json, prefers_async
+from supervisor.http.preferences import accepts_event_stream, is_json, preference
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,7 @@ from supervisor.http.preferences import accepts_event_stream, is_json, prefers_a
     ],
 )
 def test_respond_async_is_found_anywhere(prefer: str) -> None:
-    assert prefers_async(prefer)
+    assert preference(prefer).respond_async
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,56 @@ def test_respond_async_is_found_anywhere(prefer: str) -> None:
     [None, "", ",", ";", "wait=10", 'foo="respond-async"', "x;respond-async", "respond-asynchron"],
 )
 def test_other_preferences_are_not_respond_async(prefer: str | None) -> None:
-    assert not prefers_async(prefer)
+    assert not preference(prefer).respond_async
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        ("wait=10", 10.0),
+        ("WAIT = 5", 5.0),
+        ('wait="7"', 7.0),
+        ("wait=0", 0.0),
+        ("wait", math.inf),
+        ("respond-async, wait=10", 10.0),
+        ("wait=3, wait=9", 3.0),
+        ("wait=3;strictly", 3.0),
+        ("return=minimal,wait=3", 3.0),
+        # Not a number of seconds: it is ignored.
+        ("wait=", None),
+        ("wait=soon", None),
+        ("wait=-1", None),
+        ("wait=1.5", None),
+        ("wait=1 2", None),
+        ("wait=\u0663", None),
+        ("wait=1234567890", None),
+        ("waiting=1", None),
+        ("x;wait=1", None),
+        (None, None),
+    ],
+)
+def test_wait_has_whole_seconds(prefer: str | None, seconds: float | None) -> None:
+    assert preference(prefer).wait == seconds
+
+
+@pytest.mark.parametrize(
+    ("prefer", "patience", "lets_go", "in_time", "late"),
+    [
+        ("", math.inf, False, "", ""),
+        ("respond-async", 0.0, True, "", "respond-async"),
+        ("wait=5", 5.0, True, "wait=5", "wait=5"),
+        ("wait", math.inf, True, "wait", "wait"),
+        ("wait=5, respond-async", 5.0, True, "wait=5", "respond-async, wait=5"),
+        ("wait, respond-async", 0.0, True, "", "respond-async"),
+        ("wait=soon", math.inf, False, "", ""),
+    ],
+)
+def test_what_is_made_of_it(
+    prefer: str, patience: float, lets_go: bool, in_time: str, late: str
+) -> None:
+    found = preference(prefer)
+    assert (found.patience, found.lets_go) == (patience, lets_go)
+    assert (found.applied(in_time=True), found.applied(in_time=False)) == (in_time, late)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ async def test_the_routes_of_a_prediction(service: FakeService, serve: Serve) ->
         assert answer.status_code == 200
 
         service.hold = True
-        prefer = {"prefer": "wait=1, respond-async"}
+        prefer = {"prefer": "handling=lenient, respond-async"}
         answer = await client.put("/predictions/p:2", json={"id": "p:2"}, headers=prefer)
         assert (answer.status_code, answer.json()) == (202, {"id": "p:2", "status": "starting"})
         answer = await client.put("/predictions/p%3A2", json={})
@@ -43,6 +43,55 @@ async def test_the_routes_of_a_prediction(service: FakeService, serve: Serve) ->
         assert (answer.status_code, answer.json()) == (200, {})
         answer = await client.post("/predictions/p:2/cancel", content=b"garbage")
         assert (answer.status_code, answer.json()) == (404, {})
+
+
+async def test_the_routes_of_a_training(service: FakeService, serve: Serve) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        answer = await client.post("/trainings", json={"id": "t1", "input": {"x": 1}})
+        assert (answer.status_code, answer.json()["id"]) == (200, "t1")
+        assert service.handles[0].request.is_training
+        assert (await client.get("/trainings/t1")).json()["status"] == "succeeded"
+        service.hold = True
+        answer = await client.put("/trainings/t2", json={}, headers={"prefer": "respond-async"})
+        assert (answer.status_code, answer.headers["preference-applied"]) == (202, "respond-async")
+        (newest,) = (await client.get("/trainings?limit=1")).json()["results"]
+        assert newest["id"] == "t2"
+        answer = await client.post("/trainings/t2/cancel")
+        assert (answer.status_code, answer.json()) == (200, {})
+
+
+async def test_pages_lead_to_each_other(service: FakeService, serve: Serve) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        for number in range(5):
+            await client.post("/predictions", json={"id": f"p{number}"})
+        names, place = [], "/predictions?limit=2"
+        while place is not None:
+            page = (await client.get(place)).json()
+            names += [entry["id"] for entry in page["results"]]
+            place = page["next"]
+    assert names == ["p4", "p3", "p2", "p1", "p0"]
+
+
+async def test_the_head_of_what_can_be_got(service: FakeService, serve: Serve) -> None:
+    service.hold = True
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        await client.post("/predictions", json={"id": "p1"}, headers={"prefer": "respond-async"})
+        for path in ("/", "/predictions", "/predictions/p1", "/predictions/p1/stream"):
+            answer = await client.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert (await client.head("/predictions/p2")).status_code == 404
+
+
+async def test_what_was_accepted_can_be_asked_for_in_a_drain(
+    service: FakeService, serve: Serve
+) -> None:
+    service.hold = True
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        await client.post("/predictions", json={"id": "p1"}, headers={"prefer": "respond-async"})
+        running.draining.begin()
+        assert (await client.get("/predictions/p1")).status_code == 200
+        assert (await client.get("/predictions")).status_code == 503
 
 
 async def test_the_routes_about_the_server(service: FakeService, serve: Serve) -> None:
@@ -63,10 +112,13 @@ async def test_the_routes_about_the_server(service: FakeService, serve: Serve) -
         ("GET", "/nope", 404, None),
         ("GET", "/predictions/", 404, None),
         ("PUT", "/predictions/a/b", 404, None),
-        ("POST", "/trainings", 404, None),
-        ("GET", "/predictions", 405, "POST"),
-        ("OPTIONS", "/predictions", 405, "POST"),
-        ("GET", "/predictions/x", 405, "PUT"),
+        ("GET", "/predictions/x", 404, None),
+        ("GET", "/trainings/x", 404, None),
+        ("GET", "/predictions/x/stream", 404, None),
+        ("GET", "/trainings/x/stream", 404, None),
+        ("DELETE", "/predictions", 405, "GET, HEAD, POST"),
+        ("OPTIONS", "/trainings", 405, "GET, HEAD, POST"),
+        ("POST", "/predictions/x", 405, "GET, HEAD, PUT"),
         ("GET", "/predictions/x/cancel", 405, "POST"),
         ("POST", "/health-check", 405, "GET, HEAD"),
         ("GET", "/shutdown", 405, "POST"),

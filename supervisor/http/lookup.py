@@ -1,0 +1,112 @@
+"""The routes that tell of predictions, in flight or remembered: one by its id, and the list.
+
+Coglet has neither. Trainings are found among the predictions, as their ids are.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from supervisor.http.errors import detail_response, invalid_response, unknown_prediction
+from supervisor.http.predictions import state
+from supervisor.http.values import json_response
+from supervisor.interface import InputError
+
+if TYPE_CHECKING:
+    from supervisor.http.values import Request, Response
+    from supervisor.interface import PredictionView, Service
+
+__all__ = ["LIMIT_DEFAULT", "LIMIT_MAX", "get_prediction", "list_predictions"]
+
+LIMIT_DEFAULT: Final = 20
+"""Predictions on a page of the list."""
+
+LIMIT_MAX: Final = 100
+
+_LEFT_OUT: Final = ("input", "output", "logs")
+"""What an entry of the list does not have: a hundred of them could be many gigabytes."""
+
+
+async def get_prediction(service: Service, prediction_id: str) -> Response:
+    """`GET /predictions/{id}`: all that is known of it; 404 if that is nothing."""
+    known = service.recall(prediction_id)
+    if known is None:
+        return unknown_prediction()
+    view = known.view()
+    return json_response(200, {**state(view), **_times(view)})
+
+
+async def list_predictions(
+    service: Service, request: Request, path: str, *, is_allowed: bool
+) -> Response:
+    """`GET /predictions?limit=…&cursor=…`: a page of them, the newest first.
+
+    Args:
+        service: knows them.
+        request: its query has the limit, and the cursor of a page that is not the first.
+        path: where the list is, for the link to the next page.
+        is_allowed: whether this client may know what others have asked.
+    """
+    if not is_allowed:
+        detail = "The list needs the token of --auth-token, or a client on this machine"
+        return detail_response(403, detail)
+    limit = _limit(request.query.get("limit"))
+    if limit is None:
+        return _invalid("limit", f"must be a number from 1 to {LIMIT_MAX}")
+    cursor = request.query.get("cursor")
+    place = None if cursor is None else _place(cursor)
+    if cursor is not None and place is None:
+        return _invalid("cursor", 'must be what "next" of another page has')
+    page, end = service.page(place, limit)
+    following = None
+    if end is not None:
+        following = f"{path}?{urlencode({'limit': limit, 'cursor': _cursor(end)})}"
+    results = [_entry(handle.view()) for handle in page]
+    return json_response(200, {"results": results, "next": following})
+
+
+def _entry(view: PredictionView) -> dict[str, Any]:
+    entry = {**state(view), **_times(view)}
+    return {name: value for name, value in entry.items() if name not in _LEFT_OUT}
+
+
+def _times(view: PredictionView) -> dict[str, str]:
+    """In RFC 3339; what has not happened is left out."""
+    times = {
+        "created_at": view.created_at,
+        "started_at": view.started_at,
+        "completed_at": view.completed_at,
+    }
+    return {name: time.isoformat() for name, time in times.items() if time is not None}
+
+
+# --- the query --------------------------------------------------------------------------------
+
+
+def _limit(value: str | None) -> int | None:
+    if value is None:
+        return LIMIT_DEFAULT
+    if not re.fullmatch(r"\d{1,3}", value, re.ASCII) or not 1 <= int(value) <= LIMIT_MAX:
+        return None
+    return int(value)
+
+
+def _cursor(place: int) -> str:
+    """A place in the list, so that nobody is tempted to count with it."""
+    return base64.urlsafe_b64encode(place.to_bytes(6, "big")).decode()
+
+
+def _place(cursor: str) -> int | None:
+    try:
+        place = base64.b64decode(cursor.encode("ascii"), b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+    return int.from_bytes(place, "big") if len(place) == 6 else None
+
+
+def _invalid(name: str, what: str) -> Response:
+    return invalid_response([InputError(("query", name), what)])

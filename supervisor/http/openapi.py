@@ -1,0 +1,241 @@
+"""The OpenAPI document as it is served: the model's own, and every route that this server adds.
+
+What the model's document says is kept, for clients read from it what the model takes and gives:
+things are added to it, at the places where it says nothing. Only its 422 is widened, as bodies of
+the wrong shape are refused with a sentence.
+
+Our schemas are in `supervisor.http.openapi_answers`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from supervisor.http.lookup import LIMIT_DEFAULT, LIMIT_MAX
+from supervisor.http.openapi_answers import (
+    COMMON,
+    EVENT,
+    ID,
+    OBJECT,
+    OPTIONS,
+    OWN_ID,
+    SCHEMAS,
+    STRING,
+    UNKNOWN,
+    UNPROCESSABLE,
+    Node,
+    answer,
+    header,
+    ref,
+)
+
+__all__ = ["served_document"]
+
+
+def served_document(document: Node) -> Node:
+    """What `GET /openapi.json` answers for a model that describes itself by `document`.
+
+    Trainings are described if the model's document has them: who reads it takes their paths as the
+    sign that the model can be trained. `document` itself is not changed.
+    """
+    paths = _object(document, "paths")
+    kinds = [kind for kind in ("prediction", "training") if f"/{kind}s" in paths]
+    known = _object(_object(document, "components"), "schemas")
+    added: Node = dict(_ABOUT)
+    requests: Node = {}
+    for kind in kinds or ["prediction"]:
+        added |= _runs(kind, known)
+        requests[f"{kind.capitalize()}Request"] = _request(kind, known, id=OWN_ID)
+    schemas = SCHEMAS | {name: node for name, node in requests.items() if name in known}
+    served: Node = _merged(document, {"paths": added, "components": {"schemas": schemas}})
+    return served
+
+
+def _object(node: Any, name: str) -> Node:
+    child = node.get(name) if isinstance(node, dict) else None
+    return child if isinstance(child, dict) else {}
+
+
+def _merged(theirs: Any, ours: Any) -> Any:
+    """`theirs`, with what only `ours` says; parameters go by their names."""
+    if isinstance(theirs, dict) and isinstance(ours, dict) and "$ref" not in theirs:
+        merged = dict(theirs)
+        for name, node in ours.items():
+            widened = name == "422"
+            merged[name] = node if widened or name not in theirs else _merged(theirs[name], node)
+        return merged
+    if isinstance(theirs, list) and isinstance(ours, list):
+        known = [_name(one) for one in theirs]
+        return [*theirs, *(one for one in ours if _name(one) not in known)]
+    return theirs
+
+
+def _name(node: Any) -> Any:
+    return node.get("name") if isinstance(node, dict) else node
+
+
+# --- routes -----------------------------------------------------------------------------------
+
+
+def _operation(name: str, summary: str, answers: Node, *parameters: Node, **more: Any) -> Node:
+    operation: Node = {"operationId": name, "summary": summary}
+    if parameters:
+        operation["parameters"] = list(parameters)
+    return {**operation, **more, "responses": {**answers, **COMMON}}
+
+
+def _parameter(place: str, name: str, schema: Node, description: str = "") -> Node:
+    parameter: Node = {"in": place, "name": name, "schema": schema}
+    if place == "path":
+        parameter["required"] = True
+    return {**parameter, "description": description} if description else parameter
+
+
+_ABOUT: Final[Node] = {
+    "/": {"get": _operation("discover", "Where everything is", {"200": answer("It", OBJECT)})},
+    "/health-check": {
+        "get": _operation("health_check", "How the server is", {"200": answer("It", OBJECT)})
+    },
+    "/openapi.json": {
+        "get": _operation("get_openapi", "This document", {"200": answer("It", OBJECT)})
+    },
+    "/shutdown": {
+        "post": _operation("shutdown", "End the server", {"200": answer("It will end", OBJECT)})
+    },
+}
+
+_PREFER: Final = _parameter(
+    "header",
+    "Prefer",
+    STRING,
+    "`respond-async`: 202 at once. `wait=N`: the result, or after N seconds 202 and what there is. "
+    "With either, a client that leaves cancels nothing.",
+)
+
+
+def _runs(kind: str, known: Node) -> Node:
+    """The routes of predictions, or of trainings. `known`: the schemas of the model's document."""
+    title = kind.capitalize()
+    one = f"/{kind}s/{{{kind}_id}}"
+    prediction_id = _parameter("path", f"{kind}_id", ID)
+    response = f"{title}Response" if f"{title}Response" in known else "coglet.Prediction"
+    body = _request(kind, known)
+    is_needed = "required" in body
+    answers = _answers(kind, response)
+    paths = {
+        f"/{kind}s": {
+            "get": _list(kind),
+            "post": _operation(
+                f"create_{kind}",
+                f"Run a {kind}",
+                answers,
+                _PREFER,
+                requestBody=_content(body, is_needed),
+            ),
+        },
+        one: {
+            "get": _operation(
+                f"get_{kind}",
+                "All that is known of it",
+                {"200": answer("As it is now", ref("coglet.Prediction")), "404": UNKNOWN},
+                prediction_id,
+            ),
+            "put": _operation(
+                f"put_{kind}",
+                f"Run a {kind}, unless it is in flight or has succeeded with the same input",
+                answers,
+                prediction_id,
+                _PREFER,
+                requestBody=_content(body, is_needed),
+            ),
+        },
+        f"{one}/cancel": {
+            "post": _operation(
+                f"cancel_{kind}",
+                "Ask that it stops",
+                {
+                    "200": answer("It will stop", OBJECT),
+                    "404": answer("Not in flight", OBJECT),
+                },
+                prediction_id,
+            )
+        },
+    }
+    if kind == "prediction":
+        paths[f"{one}/stream"] = {"get": _stream(prediction_id)}
+    return paths
+
+
+def _request(kind: str, known: Node, **fields: Node) -> Node:
+    """The body of a request; the input is needed if the model needs one of its inputs."""
+    name = "Input" if kind == "prediction" else "TrainingInput"
+    properties = {**fields, "input": ref(name) if name in known else OBJECT, **OPTIONS}
+    request: Node = {"type": "object", "properties": properties}
+    return {**request, "required": ["input"]} if _object(known, name).get("required") else request
+
+
+def _content(schema: Node, is_needed: bool) -> Node:
+    return {"content": {"application/json": {"schema": schema}}, "required": is_needed}
+
+
+def _answers(kind: str, response: str) -> Node:
+    headers = {"Preference-Applied": header("What of `Prefer` was heeded.")}
+    links = {
+        f"{name}_{kind}": {
+            "operationId": f"{name}_{kind}",
+            "parameters": {f"{kind}_id": "$response.body#/id"},
+        }
+        for name in ("get", "put")
+    }
+    result = answer("Its result", ref(response), headers=headers, links=links)
+    if kind == "prediction":
+        result["content"]["text/event-stream"] = {"schema": EVENT}
+    state = ref("coglet.Prediction")
+    return {
+        "200": result,
+        "202": answer("It is in flight", state, headers=headers, links=links),
+        "400": answer("The body is not JSON", ref("coglet.Detail")),
+        "406": answer("It cannot be streamed", ref("coglet.Refused")),
+        "409": answer("No slot is free, or the id is in flight", ref("coglet.Refused")),
+        "413": answer("The body is too large", ref("coglet.Detail")),
+        "415": answer("The body has a type that is not read", ref("coglet.Detail")),
+        "422": UNPROCESSABLE,
+        "429": answer("Too many read this stream", ref("coglet.Refused")),
+    }
+
+
+def _list(kind: str) -> Node:
+    limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
+    # Only pages know cursors, so no other is described as valid.
+    cursor = {"type": "string", "pattern": "^[A-Za-z0-9_-]{8}$"}
+    return _operation(
+        f"list_{kind}s",
+        "Those in flight or remembered, the newest first",
+        {
+            "200": answer("A page", ref("coglet.PredictionList")),
+            "403": answer("Not for this client", ref("coglet.Detail")),
+            "422": UNPROCESSABLE,
+        },
+        _parameter("query", "limit", limit),
+        _parameter("query", "cursor", cursor, "From `next` of the page before."),
+    )
+
+
+def _stream(prediction_id: Node) -> Node:
+    events = {
+        "description": "Its events, from the beginning; then as they happen",
+        "content": {"text/event-stream": {"schema": EVENT}},
+    }
+    return _operation(
+        "stream_prediction",
+        "Its events",
+        {
+            "200": events,
+            "204": {"description": "Nothing follows what the client knows"},
+            "404": UNKNOWN,
+            "406": answer("It cannot be streamed", ref("coglet.Refused")),
+            "429": answer("Too many read this stream", ref("coglet.Refused")),
+        },
+        prediction_id,
+        _parameter("header", "Last-Event-ID", STRING, "The last event that the client knows."),
+    )

@@ -1,0 +1,159 @@
+"""What the served OpenAPI document says of bodies and answers: our schemas, by their names.
+
+They have a dot in their names, which no class of a model can have.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+__all__ = [
+    "COMMON",
+    "EVENT",
+    "ID",
+    "OBJECT",
+    "OPTIONS",
+    "OWN_ID",
+    "SCHEMAS",
+    "STRING",
+    "UNKNOWN",
+    "UNPROCESSABLE",
+    "Node",
+    "answer",
+    "header",
+    "ref",
+]
+
+Node: TypeAlias = dict[str, Any]
+
+_STATUSES: Final = ["starting", "processing", "succeeded", "failed", "canceled"]
+ID: Final = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 128,
+    "pattern": r"^[A-Za-z0-9\-_~:][A-Za-z0-9\-_.~:]*$",
+}
+"""Stricter than `check_id`: no dot at the beginning, which keeps the pattern simple."""
+
+STRING: Final = {"type": "string"}
+_TEXT: Final = {"type": "string", "nullable": True}
+OWN_ID: Final = {**ID, "nullable": True}
+"""In a body, where null is as good as none."""
+EVENT: Final = {
+    "type": "object",
+    "description": "One event of the stream; its data is JSON.",
+    "properties": {"id": STRING, "event": STRING, "data": STRING},
+}
+_TIME: Final = {"type": "string", "format": "date-time"}
+
+
+def ref(name: str) -> Node:
+    """A schema of the document, by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def answer(description: str, schema: Node, **more: Any) -> Node:
+    """An answer with a body of JSON; `more`: its headers and links."""
+    return {"description": description, "content": {"application/json": {"schema": schema}}, **more}
+
+
+def header(description: str) -> Node:
+    """A header of an answer."""
+    return {"description": description, "schema": STRING}
+
+
+SCHEMAS: Final[Node] = {
+    "coglet.Detail": {
+        "type": "object",
+        "description": "What is wrong, in a sentence.",
+        "required": ["detail"],
+        "properties": {"detail": STRING},
+    },
+    "coglet.Invalid": {
+        "type": "object",
+        "description": "What is wrong, thing by thing.",
+        "required": ["detail"],
+        "properties": {
+            "detail": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["loc", "msg", "type"],
+                    "properties": {
+                        "loc": {"type": "array", "items": STRING},
+                        "msg": STRING,
+                        "type": STRING,
+                    },
+                },
+            }
+        },
+    },
+    "coglet.Refused": {
+        "type": "object",
+        "description": "Why it cannot be done now.",
+        "required": ["error"],
+        "properties": {"error": STRING, "status": {"type": "string", "enum": ["failed"]}},
+    },
+    "coglet.Prediction": {
+        "type": "object",
+        "description": "A prediction or training; what is not there yet is left out.",
+        "required": ["id", "status"],
+        "properties": {
+            "id": STRING,
+            "status": {"type": "string", "enum": _STATUSES},
+            "input": {"type": "object", "description": "Its secrets are masked."},
+            "output": {"description": "So far, while it runs."},
+            "logs": STRING,
+            "metrics": {"type": "object"},
+            "error": {"type": "string", "description": "Why it failed."},
+            "created_at": _TIME,
+            "started_at": _TIME,
+            "completed_at": _TIME,
+        },
+    },
+    "coglet.PredictionList": {
+        "type": "object",
+        "required": ["results", "next"],
+        "properties": {
+            "results": {
+                "type": "array",
+                "description": "The newest first, without input, output and logs.",
+                "items": ref("coglet.Prediction"),
+            },
+            "next": {
+                "type": "string",
+                "nullable": True,
+                "description": "The next page; null: this was the last one.",
+            },
+        },
+    },
+}
+
+UNPROCESSABLE: Final = answer(
+    "The input, or something else in the request, is invalid",
+    {"anyOf": [ref("coglet.Invalid"), ref("coglet.Detail")]},
+)
+UNAVAILABLE: Final = answer(
+    "No worker can take it now: set-up has not ended, or failed; the server ends; too many clients",
+    {"anyOf": [ref("coglet.Refused"), ref("coglet.Detail")]},
+    headers={"Retry-After": header("Seconds after which it is worth asking again.")},
+)
+OTHER: Final = answer("Any other error", {"anyOf": [ref("coglet.Detail"), ref("coglet.Refused")]})
+UNKNOWN: Final = answer("Neither in flight nor remembered", ref("coglet.Detail"))
+COMMON: Final = {"503": UNAVAILABLE, "default": OTHER}
+OBJECT: Final = {"type": "object"}
+
+OPTIONS: Final[Node] = {
+    "context": {
+        "type": "object",
+        "description": "For the model: current_scope().context.",
+        "additionalProperties": STRING,
+    },
+    "webhook": {**_TEXT, "description": "A URL that is told how it goes."},
+    "webhook_events_filter": {
+        "type": "array",
+        "description": "What it is told of; without this, all.",
+        "items": {"type": "string", "enum": ["start", "output", "logs", "completed"]},
+    },
+    "output_file_prefix": {**_TEXT, "description": "Where output files are uploaded to."},
+}

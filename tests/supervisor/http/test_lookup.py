@@ -1,0 +1,141 @@
+"""What is told of predictions, in flight or remembered: of one, and in the list."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from supervisor.config import Limits
+from supervisor.http.lookup import LIMIT_DEFAULT, LIMIT_MAX, get_prediction, list_predictions
+from supervisor.http.values import Request
+from supervisor.interface import PredictionRequest
+from supervisor.model_schema import MASK, ModelSchema
+from tests.supervisor.http.fake_service import FakeService
+
+if TYPE_CHECKING:
+    from supervisor.http.values import Response
+
+
+def accept(service: FakeService, count: int) -> None:
+    for number in range(count):
+        service.submit(PredictionRequest({"n": number}, f"p{number}"))
+
+
+async def one(service: FakeService, prediction_id: str) -> dict[str, Any]:
+    response = await get_prediction(service, prediction_id)
+    assert response.status == 200
+    body: dict[str, Any] = json.loads(response.body)
+    return body
+
+
+async def listed(service: FakeService, **query: str) -> Response:
+    return await list_predictions(service, Request(query=query), "/predictions", is_allowed=True)
+
+
+async def page(service: FakeService, **query: str) -> dict[str, Any]:
+    response = await listed(service, **query)
+    assert response.status == 200
+    body: dict[str, Any] = json.loads(response.body)
+    return body
+
+
+async def test_a_prediction_from_beginning_to_end(service: FakeService) -> None:
+    secret = {"properties": {"key": {"x-cog-secret": True}}}
+    service.schema = ModelSchema({"components": {"schemas": {"Input": secret}}}, is_train=False)
+    service.hold = True
+    service.submit(PredictionRequest({"key": "hunter2"}, "p1"))
+    body = await one(service, "p1")
+    created = datetime.fromisoformat(body.pop("created_at"))
+    assert created.utcoffset() is not None
+    waiting = {"id": "p1", "status": "starting", "logs": "", "metrics": {}, "input": {"key": MASK}}
+    assert body == waiting
+
+    handle = service.handles[0]
+    handle.start()
+    handle.log("half\n")
+    handle.output("a", "b")
+    body = await one(service, "p1")
+    assert datetime.fromisoformat(body["started_at"]) >= created
+    assert (body["status"], body["logs"], body["output"]) == ("processing", "half\n", ["a", "b"])
+    assert "completed_at" not in body
+
+    handle.succeed(as_list=True)
+    body = await one(service, "p1")
+    assert body["completed_at"] >= body["started_at"] >= body["created_at"]
+    assert (body["status"], body["output"], body["input"]) == (
+        "succeeded",
+        ["a", "b"],
+        {"key": MASK},
+    )
+    assert body["metrics"]["predict_time"] >= 0
+
+
+async def test_what_failed_says_why(service: FakeService) -> None:
+    service.hold = True
+    accept(service, 1)
+    service.handles[0].fail("boom")
+    body = await one(service, "p0")
+    assert (body["status"], body["error"], "output" in body) == ("failed", "boom", False)
+
+
+@pytest.mark.parametrize("name", ["p1", "..", "x" * 1000])
+async def test_what_nobody_knows(service: FakeService, name: str) -> None:
+    accept(service, 1)
+    response = await get_prediction(service, name)
+    assert response.status == 404
+    assert set(json.loads(response.body)) == {"detail"}
+
+
+async def test_what_is_not_remembered_is_not_known() -> None:
+    service = FakeService(Limits(keep_count=1))
+    accept(service, 2)
+    assert (await get_prediction(service, "p0")).status == 404
+    assert [entry["id"] for entry in (await page(service))["results"]] == ["p1"]
+
+
+async def test_an_entry_of_the_list_is_small(service: FakeService) -> None:
+    accept(service, 1)
+    (entry,) = (await page(service))["results"]
+    assert set(entry) == {"id", "status", "metrics", "created_at", "started_at", "completed_at"}
+
+
+async def test_the_list_is_there_before_anything_is_in_it(service: FakeService) -> None:
+    assert await page(service) == {"results": [], "next": None}
+
+
+async def test_the_newest_come_first_page_by_page(service: FakeService) -> None:
+    accept(service, LIMIT_MAX + 5)
+    first = await page(service)
+    assert len(first["results"]) == LIMIT_DEFAULT
+    assert first["results"][0]["id"] == f"p{LIMIT_MAX + 4}"
+    path, _, query = first["next"].partition("?limit=20&cursor=")
+    assert path == "/predictions"
+    # What comes meanwhile moves nothing.
+    service.submit(PredictionRequest({}, "late"))
+    rest = await page(service, limit=str(LIMIT_MAX), cursor=query)
+    assert [entry["id"] for entry in rest["results"]] == [f"p{n}" for n in range(84, -1, -1)]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"limit": value} for value in ("0", "101", "-1", "1.5", "", "x", "\u0663", "9" * 5000)]
+    + [{"cursor": value} for value in ("", "1", "AAAA", "AAAAAAA=", "AAAAAAAAAAAA", "\u00e4" * 8)],
+)
+async def test_what_is_no_limit_or_no_cursor(service: FakeService, query: dict[str, str]) -> None:
+    response = await listed(service, **query)
+    assert response.status == 422
+    ((name, value),) = query.items()
+    (error,) = json.loads(response.body)["detail"]
+    assert error["loc"] == ["query", name]
+    assert value not in error["msg"] or len(value) < 2
+
+
+async def test_the_list_is_not_for_everybody(service: FakeService) -> None:
+    accept(service, 1)
+    response = await list_predictions(service, Request(), "/predictions", is_allowed=False)
+    assert response.status == 403
+    assert "--auth-token" in json.loads(response.body)["detail"]
