@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 __all__ = ["Config", "Limits", "Times", "WorkerOptions"]
 
@@ -63,6 +63,8 @@ class Times:
     """The end of a response → the first byte of the next request on the same connection."""
     stream_heartbeat: float = 15.0
     """Silence on an event stream → a comment that keeps the connection alive."""
+    webhook_interval: float = 0.5
+    """A webhook's message → the next one, if there are only new logs to tell."""
     termination_grace: float = 30.0
     """What the surroundings grant between SIGTERM and SIGKILL (Kubernetes: 30)."""
 
@@ -111,6 +113,10 @@ class Limits:
     """Finished predictions that are remembered."""
     keep_bytes: int = 256 * 1024 * 1024
     """What they may weigh together: inputs, outputs, logs, metrics, events."""
+    webhook_pending: int = 1000
+    """Finished predictions whose webhooks have not been told yet; of more, the oldest are not."""
+    webhook_bytes: int = 128 * 1024 * 1024
+    """What is kept for them together; the newest is always tried."""
     max_body: int = 100 * 1024 * 1024
     """Body of one request."""
     max_header: int = 64 * 1024
@@ -158,6 +164,10 @@ class Config:
     """The worker's soft limit of open descriptors, infinite for no limit; None: it keeps ours."""
     is_train: bool = False
     upload_url: str | None = None
+    webhook_auth_token: str | None = field(default=None, repr=False)
+    """What webhooks are shown of us (`Authorization: Bearer …`); None: nothing."""
+    webhook_secret: tuple[bytes, ...] = field(default=(), repr=False)
+    """Keys that sign the messages to webhooks; none: they are not signed."""
     await_explicit_shutdown: bool = False
     log_level: str = "info"
     log_format: str = "json"

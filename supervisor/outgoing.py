@@ -41,8 +41,9 @@ _HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 class UrlRefused(Exception):
-    """A URL leads where it may not lead, or is none that can be followed. The text says why, and
-    nothing of the URL. Trying again does not help.
+    """A URL leads where it may not lead, or cannot be followed. Trying again does not help.
+
+    The text says why, and nothing of the URL.
     """
 
 

@@ -17,6 +17,7 @@ from supervisor.service import PredictionService
 from supervisor.state.health import WorkerHealth
 from supervisor.supervision import Supervision
 from supervisor.telemetry import Telemetry
+from supervisor.webhooks import Webhooks, open_http_caller
 
 if TYPE_CHECKING:
     from supervisor.config import Config
@@ -41,11 +42,17 @@ class _Program:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._telemetry = Telemetry()
+        self._webhooks = Webhooks(config, self._telemetry, open_http_caller)
         allocator = Allocator(config.queue)
         health = WorkerHealth(config.limits.max_logs)
         self._supervision = Supervision(config, allocator, health, self._telemetry, open_worker)
         self._service = PredictionService(
-            self._supervision, allocator, health, config.limits, self._telemetry
+            self._supervision,
+            allocator,
+            health,
+            config.limits,
+            self._telemetry,
+            webhooks=self._webhooks,
         )
         self._draining = Draining()
         # What a drain waits for; a second signal cancels the waiting, never the ending.
@@ -55,6 +62,7 @@ class _Program:
         async with trio.open_nursery() as root:
             await root.start(self._listen_for_signals)
             await root.start(reap_orphans)
+            await root.start(self._webhooks.run)
             port = await root.start(
                 partial(serve_http, draining=self._draining), self._service, self._config
             )
@@ -62,6 +70,8 @@ class _Program:
             await self._run_worker_until_drained()
             with trio.move_on_after(self._config.times.last_answers):
                 await self._draining.wait_answered()
+                await self._webhooks.delivered()
+            self._webhooks.give_up()
             root.cancel_scope.cancel()
         self._telemetry.stopped()
 
@@ -82,6 +92,7 @@ class _Program:
         self._refuse()
         with trio.move_on_after(times.grace):
             await self._service.finished()
+            await self._webhooks.delivered()
 
     def _refuse(self) -> None:
         self._service.refuse()

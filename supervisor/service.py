@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from supervisor.state.health import WorkerHealth
     from supervisor.supervision import Supervision
     from supervisor.telemetry import Telemetry
+    from supervisor.webhooks import Webhooks
 
 __all__ = ["PredictionService"]
 
@@ -43,6 +44,7 @@ class PredictionService:
         health: what is known of it.
         limits: bounds of each prediction.
         telemetry: is told of what is dropped.
+        webhooks: tell clients how their predictions go; None: nobody is told.
     """
 
     def __init__(
@@ -52,12 +54,15 @@ class PredictionService:
         health: WorkerHealth,
         limits: Limits,
         telemetry: Telemetry,
+        *,
+        webhooks: Webhooks | None = None,
     ) -> None:
         self._supervision = supervision
         self._allocator = allocator
         self._health = health
         self._limits = limits
         self._telemetry = telemetry
+        self._webhooks = webhooks
         self._in_flight: dict[str, Job] = {}
         self._finished = Retention(limits)
         self._refusing = False
@@ -85,6 +90,8 @@ class PredictionService:
             del self._in_flight[prediction_id]
             raise
         self._finished.forget(prediction_id)
+        if request.webhook is not None and self._webhooks is not None:
+            self._webhooks.watch(job, request.webhook, request.trace)
         return job
 
     def put(self, request: PredictionRequest) -> tuple[Job, bool]:

@@ -106,6 +106,56 @@ class Telemetry:
             "Metric ignored", prediction_id=prediction_id, name=name[:200], reason=reason
         )
 
+    def webhook_ignored(self, prediction_id: str) -> None:
+        """A client's webhook cannot be called."""
+        self._prediction.warning(
+            "Webhook ignored: it is no http: or https: URL", prediction_id=prediction_id
+        )
+
+    def webhook_failed(self, prediction_id: str, host: str, problem: str) -> None:
+        """A message that says how far a prediction is was not delivered, and is not sent again.
+
+        Said once for each prediction.
+        """
+        self._prediction.warning(
+            "Webhook not delivered", prediction_id=prediction_id, host=host, reason=problem
+        )
+
+    def webhook_delayed(self, prediction_id: str, host: str, problem: str) -> None:
+        """The end of a prediction was not delivered at the first try."""
+        self._prediction.warning(
+            "Webhook not delivered yet; it is tried again",
+            prediction_id=prediction_id,
+            host=host,
+            reason=problem,
+        )
+
+    def webhook_given_up(self, prediction_id: str, host: str, problem: str, tries: int) -> None:
+        """The end of a prediction will not be delivered."""
+        self._prediction.error(
+            "Webhook given up",
+            prediction_id=prediction_id,
+            host=host,
+            reason=problem,
+            tries=tries,
+        )
+
+    def webhook_dropped(self, prediction_id: str, host: str) -> None:
+        """The end of a prediction will not be delivered, in favour of newer ones."""
+        self._prediction.error(
+            "Webhook given up: too many do not answer (--webhook-pending, --webhook-bytes)",
+            prediction_id=prediction_id,
+            host=host or None,
+        )
+
+    def webhook_undelivered(self, prediction_id: str, host: str) -> None:
+        """The program ends, and a webhook has not been told everything."""
+        self._prediction.error(
+            "Webhook not delivered before the end of the server",
+            prediction_id=prediction_id,
+            host=host or None,
+        )
+
     def cancel_sent(self, prediction_id: str) -> None:
         """The worker was told to stop a prediction."""
         self._prediction.info("Cancelling prediction", prediction_id=prediction_id)

@@ -43,7 +43,7 @@ def _key(word: str) -> bytes:
 
 
 def signature_headers(
-    keys: tuple[bytes, ...], message_id: str, timestamp: int, body: bytes
+    keys: tuple[bytes, ...], message_id: str, timestamp: int, body: bytes | bytearray
 ) -> dict[str, str]:
     """The three headers of Standard Webhooks, with one signature for each key.
 
@@ -61,7 +61,7 @@ def signature_headers(
     }
 
 
-def _signature(key: bytes, signed: bytes, body: bytes) -> str:
+def _signature(key: bytes, signed: bytes, body: bytes | bytearray) -> str:
     digest = hmac.new(key, signed, hashlib.sha256)
     digest.update(body)  # lets go of the interpreter while it works on a big one
     return "v1," + base64.b64encode(digest.digest()).decode()

@@ -20,15 +20,13 @@ __all__ = [
     "PORT",
     "PREDICT_REF",
     "RUST_LOG",
-    "SECRETS",
     "SETUP_TIMEOUT",
     "STREAM_HISTORY",
+    "THROTTLE",
     "TRAIN_REF",
+    "WEBHOOK_AUTH_TOKEN",
     "Variable",
 ]
-
-SECRETS: Final = frozenset({"WEBHOOK_AUTH_TOKEN"})
-"""Variables that are the server's alone, whether or not an option reads them yet."""
 
 
 @frozen
@@ -70,6 +68,8 @@ TRAIN_REF: Final = Variable("COG_TRAIN_TYPE_STUB", str, is_train=True)
 MAX_CONCURRENCY: Final = Variable("COG_MAX_CONCURRENCY", values.COUNT.parse)
 SETUP_TIMEOUT: Final = Variable("COG_SETUP_TIMEOUT", _whole_seconds)
 STREAM_HISTORY: Final = Variable("COG_STREAM_HISTORY_CAPACITY", values.QUEUE.parse)
+THROTTLE: Final = Variable("COG_THROTTLE_RESPONSE_INTERVAL", values.SECONDS.parse)
+WEBHOOK_AUTH_TOKEN: Final = Variable("WEBHOOK_AUTH_TOKEN", values.TOKEN.parse)
 LOG_LEVEL: Final = Variable("COG_LOG_LEVEL", values.LOG_LEVEL.parse)
 RUST_LOG: Final = Variable("RUST_LOG", _rust_level)
 LOG_FORMAT: Final = Variable("LOG_FORMAT", _format)

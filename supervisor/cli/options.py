@@ -22,7 +22,9 @@ from supervisor.cli.coglet_variables import (
     RUST_LOG,
     SETUP_TIMEOUT,
     STREAM_HISTORY,
+    THROTTLE,
     TRAIN_REF,
+    WEBHOOK_AUTH_TOKEN,
     Variable,
 )
 from supervisor.cli.values import Kind
@@ -42,6 +44,7 @@ __all__ = [
 GROUPS: Final = {
     "model": "Model",
     "server": "Server",
+    "webhooks": "Webhooks",
     "worker": "Worker",
     "inputs": "Inputs",
     "limits": "Limits",
@@ -160,6 +163,47 @@ OPTIONS: Final = (
         values.SWITCH,
         "Stream only what has opted in with @cog.streaming, as coglet; else every model streams.",
     ),
+    Option(
+        "webhook-auth-token",
+        "webhooks",
+        "webhook_auth_token",
+        values.TOKEN,
+        "Token that webhooks are shown (Authorization: Bearer ...). Other users see a process's "
+        "flags: better give it in the environment.",
+        coglets=(WEBHOOK_AUTH_TOKEN,),
+        secret=True,
+    ),
+    Option(
+        "webhook-secret",
+        "webhooks",
+        "webhook_secret",
+        values.WEBHOOK_SECRET,
+        "Secret (whsec_...) that signs what webhooks get, by Standard Webhooks; two of them, to "
+        "rotate them, sign both. As above, better in the environment.",
+        secret=True,
+    ),
+    Option(
+        "webhook-interval",
+        "webhooks",
+        "times.webhook_interval",
+        values.SECONDS,
+        "From one message to the next one, if there are only new logs to tell.",
+        coglets=(THROTTLE,),
+    ),
+    Option(
+        "webhook-pending",
+        "webhooks",
+        "limits.webhook_pending",
+        values.COUNT,
+        "Finished predictions whose webhooks do not answer yet; of more, the oldest are given up.",
+    ),
+    Option(
+        "webhook-bytes",
+        "webhooks",
+        "limits.webhook_bytes",
+        values.SIZE,
+        "What is kept for them together; the newest is always tried.",
+    ),
     PYTHON,
     Option(
         "worker-command",
@@ -211,8 +255,8 @@ OPTIONS: Final = (
         "inputs",
         "worker.deny_private_urls",
         values.SWITCH,
-        "Refuse inputs from loopback and private addresses. Link-local ones (cloud metadata) are "
-        "always refused.",
+        "Refuse inputs from loopback and private addresses, and webhooks to them. Link-local ones "
+        "(cloud metadata) are always refused.",
     ),
     Option(
         "download-max",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen, mutable
 
-from supervisor.cli.coglet_variables import SECRETS
 from supervisor.cli.concurrency import declared_slots
 from supervisor.cli.environment import spoken_to_us, unknown_notices
 from supervisor.cli.options import CONCURRENCY, MODE, OPTIONS, PYTHON, REF, Option
@@ -156,7 +155,7 @@ def _config(found: dict[str, Any]) -> Config:
 
 def secret_variables(options: tuple[Option, ...]) -> frozenset[str]:
     """The names of all variables that carry a secret, set or not."""
-    names = set(SECRETS)
+    names: set[str] = set()
     for option in options:
         if option.secret:
             names.update([option.variable, *(variable.name for variable in option.coglets)])

@@ -14,6 +14,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from protocol.quantities import number_and_unit, seconds, size, switch
+from supervisor.webhook_signature import parse_secrets
 
 __all__ = [
     "COMMAND",
@@ -31,6 +32,8 @@ __all__ = [
     "SIZE",
     "SWITCH",
     "TEXT",
+    "TOKEN",
+    "WEBHOOK_SECRET",
     "Kind",
 ]
 
@@ -107,6 +110,14 @@ def _command(text: str) -> tuple[str, ...]:
     return words
 
 
+def _token(text: str) -> str:
+    """A token as a header can carry it. It is never shown, not even in an error."""
+    token = text.strip()
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise ValueError("a token is visible ASCII characters without spaces, at least one")
+    return token
+
+
 def _or_none(value: Any) -> str:
     return "none" if value is None else str(value)
 
@@ -121,6 +132,10 @@ PORT: Final = Kind("PORT", lambda text: _whole(text, 0, 65535, "a port (0 to 655
 SHARE: Final = Kind("SHARE", _share, lambda value: f"{value:g}")
 SWITCH: Final = Kind("", switch, lambda value: "on" if value else "off")
 COMMAND: Final = Kind("COMMAND", _command, _or_none)
+TOKEN: Final = Kind("TOKEN", _token, _or_none)
+WEBHOOK_SECRET: Final = Kind(
+    "SECRET[,SECRET]", parse_secrets, lambda keys: "set" if keys else "none"
+)
 LOG_LEVEL: Final = Kind("trace|debug|info|warn|error", _choice(_LEVELS))
 LOG_FORMAT: Final = Kind("json|console", _choice({"json": "json", "console": "console"}))
 CONCURRENCY: Final = Kind("auto|threads", _choice({"auto": "auto", "threads": "threads"}))

@@ -29,6 +29,7 @@ class History:
         self._limit = limit
         self._events: deque[tuple[Event, int]] = deque()
         self._kept = replayed
+        self._newest: dict[EventKind, int] = {}
         self.count = 0
         """Events so far: the number of the next one."""
         self.size = 0
@@ -41,10 +42,15 @@ class History:
     def append(self, kind: EventKind, data: dict[str, Any], size: int) -> None:
         """The next event; `size` is its bytes of JSON, roughly."""
         self._events.append((Event(self.count, kind, data), size))
+        self._newest[kind] = self.count
         self.count += 1
         self.size += size
         while len(self._events) > 1 and (len(self._events) > self._kept or self.size > self._limit):
             self.size -= self._events.popleft()[1]
+
+    def newest(self, kind: EventKind) -> int:
+        """The number of the newest event of a kind, kept or not; -1: there was none."""
+        return self._newest.get(kind, -1)
 
     def missed_by(self, place: int) -> int:
         """Events from `place` on that a reader who comes only now cannot get any more."""
