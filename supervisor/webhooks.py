@@ -120,7 +120,12 @@ class Webhooks:
     ) -> None:
         try:
             with delivery.scope:
-                caller = await self._ready_caller()
+                try:
+                    caller = await self._ready_caller()
+                except OSError as error:  # SSL_CERT_FILE, say, names no certificates
+                    problem = f"the certificates to trust cannot be loaded: {error}"
+                    self._telemetry.webhook_given_up(delivery.prediction_id, "", problem, 0)
+                    return
                 message = await self._tell_progress(caller, delivery, job, webhook, trace)
                 del job  # with all that it has brought: what is kept from here on is the message
                 if message is not None:
