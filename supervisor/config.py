@@ -166,8 +166,8 @@ class Config:
     upload_url: str | None = None
     webhook_auth_token: str | None = field(default=None, repr=False)
     """What webhooks are shown of us (`Authorization: Bearer …`); None: nothing."""
-    webhook_secret: tuple[bytes, ...] = field(default=(), repr=False)
-    """Keys that sign the messages to webhooks; none: they are not signed."""
+    webhook_secret: tuple[bytes, ...] | None = field(default=None, repr=False)
+    """Keys that sign the messages to webhooks; None: they are not signed."""
     await_explicit_shutdown: bool = False
     log_level: str = "info"
     log_format: str = "json"

@@ -103,7 +103,7 @@ class HttpCaller:
 
     def __init__(self, config: Config) -> None:
         self._client = open_client(guard=Guard(config.worker.deny_private_urls))
-        self._keys = config.webhook_secret
+        self._keys = config.webhook_secret or ()
         self._headers = {
             "content-type": "application/json",
             "user-agent": os.environ.get("COG_USER_AGENT") or f"coglet-trio/{_version()}",

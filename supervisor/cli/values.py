@@ -134,7 +134,7 @@ SWITCH: Final = Kind("", switch, lambda value: "on" if value else "off")
 COMMAND: Final = Kind("COMMAND", _command, _or_none)
 TOKEN: Final = Kind("TOKEN", _token, _or_none)
 WEBHOOK_SECRET: Final = Kind(
-    "SECRET[,SECRET]", parse_secrets, lambda keys: "set" if keys else "none"
+    "SECRET[,SECRET]", parse_secrets, lambda keys: "set" if keys else _or_none(keys)
 )
 LOG_LEVEL: Final = Kind("trace|debug|info|warn|error", _choice(_LEVELS))
 LOG_FORMAT: Final = Kind("json|console", _choice({"json": "json", "console": "console"}))

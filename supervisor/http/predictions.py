@@ -109,20 +109,23 @@ async def _asked(
     identity = None
     if prediction_id is not None and len(request.body) >= OFF_THE_LOOP:
         identity = await trio.to_thread.run_sync(input_identity, body.input)
-    webhook = None
-    if body.webhook is not None:
-        webhook = Webhook(body.webhook, frozenset(body.webhook_events_filter))
     return PredictionRequest(
         body.input,
         prediction_id,
         body.context,
         _trace(request),
-        webhook=webhook,
+        webhook=_webhook(body),
         output_file_prefix=body.output_file_prefix,
         is_training=is_training,
         identity=identity,
         size=len(request.body),
     )
+
+
+def _webhook(body: PredictionBody) -> Webhook | None:
+    if body.webhook is None:
+        return None
+    return Webhook(body.webhook, frozenset(body.webhook_events_filter))
 
 
 def _trace(request: Request) -> Trace | None:

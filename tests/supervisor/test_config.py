@@ -54,7 +54,9 @@ def test_without_anything_but_a_model_all_is_default() -> None:
     found = configured()
     assert found == Config(
         predictor_ref="predict.py:Predictor",
-        secret_environment=frozenset({"WEBHOOK_AUTH_TOKEN"}),
+        secret_environment=frozenset(
+            {"WEBHOOK_AUTH_TOKEN", "COGLET_WEBHOOK_AUTH_TOKEN", "COGLET_WEBHOOK_SECRET"}
+        ),
     )
 
 
@@ -82,6 +84,8 @@ def test_a_flag_beats_our_variable_which_beats_coglets() -> None:
         ("COGLET_AWAIT_EXPLICIT_SHUTDOWN", "false", "await_explicit_shutdown", False),
         ("COGLET_PYTHON", "/usr/bin/python3", "python", "/usr/bin/python3"),
         ("COGLET_WORKER_COMMAND", "py -c 'a b'", "worker_command", ("py", "-c", "a b")),
+        ("WEBHOOK_AUTH_TOKEN", " token ", "webhook_auth_token", "token"),
+        ("COGLET_WEBHOOK_SECRET", "whsec_" + "QUFB" * 8, "webhook_secret", (b"A" * 24,)),
         ("COG_LOG_LEVEL", "WARNING", "log_level", "warn"),
         ("RUST_LOG", "hyper=error,debug", "log_level", "debug"),
         ("LOG_FORMAT", "console", "log_format", "console"),
@@ -275,8 +279,26 @@ def test_variables_of_others_and_of_the_wire_are_none_of_our_business() -> None:
 def test_what_is_marked_secret_is_withheld_by_all_its_names() -> None:
     port = next(option for option in OPTIONS if option.name == "port")
     token = attrs.evolve(port, name="some-token", kind=TEXT, secret=True)
-    assert secret_variables((token,)) == {"COGLET_SOME_TOKEN", "PORT", "WEBHOOK_AUTH_TOKEN"}
-    assert secret_variables(OPTIONS) == {"WEBHOOK_AUTH_TOKEN"}
+    assert secret_variables((token,)) == {"COGLET_SOME_TOKEN", "PORT"}
+    assert secret_variables(OPTIONS) >= {"WEBHOOK_AUTH_TOKEN", "COGLET_WEBHOOK_SECRET"}
+
+
+def test_secrets_are_shown_neither_by_errors_nor_by_the_configuration() -> None:
+    with pytest.raises(UsageError) as caught:
+        configured(COGLET_WEBHOOK_SECRET="hunter2")
+    assert "hunter2" not in str(caught.value)
+    (notice,) = notices(WEBHOOK_AUTH_TOKEN="hunter2 hunter3")
+    assert notice.startswith("WEBHOOK_AUTH_TOKEN: a token is")
+    assert notice.endswith("; ignored")
+    assert "hunter" not in notice
+    found = configured(WEBHOOK_AUTH_TOKEN="hunter2", COGLET_WEBHOOK_SECRET="QUFB" * 8)
+    assert "hunter" not in repr(found)
+    assert "AAA" not in repr(found)
+
+
+def test_coglets_interval_is_that_of_webhooks() -> None:
+    assert configured(COG_THROTTLE_RESPONSE_INTERVAL="0.25").times.webhook_interval == 0.25
+    assert configured(COG_THROTTLE_RESPONSE_INTERVAL="soon").times.webhook_interval == 0.5
 
 
 def test_the_defaults_fit_into_a_pods_30_seconds() -> None:
