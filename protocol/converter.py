@@ -98,6 +98,7 @@ _JSON: Final[tuple[Any, ...]] = (
     dict[str, Any],
     dict[str, Any] | None,
     dict[str, str],
+    dict[str, str] | None,
     list[str],
 )
 """Types of fields that are plain JSON already."""
@@ -168,7 +169,7 @@ _register(float, _structure_float)
 _register(list[str], _structure_strings)
 _register(dict[str, str], _structure_string_map)
 _register(dict[str, Any], _exactly(dict, "an object"))
-for _primitive in (str, float, dict[str, Any]):
+for _primitive in (str, float, bool, dict[str, Any], dict[str, str]):
     _register(_primitive | None, _optional(_primitive))
 for _enum in (m.LogSource, m.MetricMode, m.HealthStatus):
     _register(_enum, _structure_enum)

@@ -245,6 +245,8 @@ class Predict:
     output_dir: str = field(kw_only=True)
     context: dict[str, str] = Factory(dict)
     trace: Trace | None = None
+    files_apart: bool | None = None
+    """Ours: files inside an output do not become data URLs, but `FileOutput.files`."""
 
 
 # --- slot socket, worker to supervisor -------------------------------------------------------
@@ -281,6 +283,9 @@ class FileOutput:
     filename: str
     kind: FileKind
     mime_type: str | None = None
+    files: dict[str, str] | None = None
+    """Ours: the paths of files that belong into an oversized value, where it is null, each by its
+    place there as a JSON Pointer (RFC 6901). Only if the prediction was sent with `files_apart`."""
 
 
 @frozen

@@ -44,6 +44,8 @@ class Times:
     """Terminal message → `idle`."""
     setup_timeout: float | None = None
     """Spawn → `ready`; None: no limit."""
+    upload_timeout: float = 25.0
+    """Without progress of an upload → its next try, or its end (`spec/protocol.md` 12)."""
     healthcheck_timeout: float = 10.0
     """`healthcheck` → `healthcheck_result` (`spec/protocol.md` 9)."""
     restart_pause: float = 0.2
@@ -100,7 +102,8 @@ class Limits:
     max_logs: int = 16 * 1024 * 1024
     """Logs of one prediction; beyond, the middle is dropped and a notice says so."""
     max_output: int = 1024 * 1024 * 1024
-    """Output of one prediction as JSON, files as data URLs included; beyond, it fails."""
+    """Output of one prediction as JSON, files as data URLs included, or as bytes where they are
+    uploaded; beyond, it fails."""
     max_metrics: int = 1024 * 1024
     """Metrics of one prediction as JSON; one that would go beyond is ignored, with a warning."""
     stream_history: int = 1024
@@ -123,6 +126,11 @@ class Limits:
     """Request line and header of one request."""
     max_connections: int = 1000
     """Open HTTP connections; one more is answered with 503 and closed."""
+
+    @property
+    def output_too_large(self) -> str:
+        """What is said of an output that is."""
+        return f"Output is larger than {self.max_output} bytes (--max-output)"
 
 
 @frozen

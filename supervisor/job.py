@@ -13,6 +13,7 @@ from supervisor.interface import TooManyFollowers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from supervisor.delivery import Delivery
     from supervisor.interface import PredictionView
     from supervisor.state.prediction import Prediction
 
@@ -50,6 +51,8 @@ class Job:
         """Set by the allocator: a job that was accepted before another has the lower number."""
         self.tries = 0
         """Workers that could not be handed it, or did not become ready while it waited."""
+        self.delivery: Delivery | None = None
+        """Uploads the files of its output, if they are to be uploaded."""
         self._withdraw = withdraw
         self._notify_over = over
         self._scope: trio.CancelScope | None = None
@@ -86,8 +89,8 @@ class Job:
         self.cancel_requested = True
         if self._withdraw(self):
             self.canceled()
-        elif self._scope is not None:
-            self._scope.cancel()
+        else:
+            self._stop()
 
     def follow(self, after: int | None = None) -> JobFollower:
         """A reader of its events that knows those up to number `after`; None: none.
@@ -146,8 +149,7 @@ class Job:
 
     def stop_doomed(self) -> None:
         """Stop a prediction that will fail anyway."""
-        if self._scope is not None:
-            self._scope.cancel()
+        self._stop()
 
     # --- terminal states ----------------------------------------------------------------------
 
@@ -166,7 +168,16 @@ class Job:
         self.prediction.cancel(trio.current_time())
         self._over()
 
+    def _stop(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
+        if self.delivery is not None:
+            self.delivery.abort()
+
     def _over(self) -> None:
+        if self.delivery is not None:
+            self.delivery.abort()
+            self.delivery = None
         self._notify_over(self)
         for waiter in self._waiters:
             waiter.close()

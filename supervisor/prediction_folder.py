@@ -49,8 +49,10 @@ class PredictionFolder:
             raise RunFolderLost(*error.args) from error
         os.mkdir(self.outputs, 0o700)
 
-    async def predict(self, prediction: Prediction) -> Predict:
+    async def predict(self, prediction: Prediction, *, files_apart: bool = False) -> Predict:
         """The message that starts `prediction` here; an input too big for a frame is spilled.
+
+        `files_apart`: files inside its output are wanted as files, which a foreign worker ignores.
 
         Raises:
             OSError: the spill file could not be written.
@@ -67,6 +69,7 @@ class PredictionFolder:
             output_dir=self.outputs,
             context=prediction.context,
             trace=prediction.trace,
+            files_apart=files_apart or None,
         )
 
     @property

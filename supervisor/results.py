@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from protocol.messages import FileOutput, LogLine, Metric, OutputChunk
+from protocol.errors import UnexpectedMessage
+from protocol.messages import FileKind, FileOutput, LogLine, Metric, OutputChunk
 from supervisor.outputs import OutputUnreadable, collect_file
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ async def apply_result(
         output_dir: the prediction's own folder for outputs.
         files_anywhere: whether output files may lie elsewhere.
         telemetry: is told of the logs, and of metrics that are not allowed.
+
+    Raises:
+        RemoteProtocolError: it makes no sense.
     """
     prediction = job.prediction
     match message:
@@ -46,6 +50,8 @@ async def apply_result(
                 telemetry.metric_ignored(prediction.id, message.name, ignored)
         case OutputChunk():
             _add_output(job, message.output, size)
+        case FileOutput(kind=FileKind.FILE) if job.delivery is not None:
+            await job.delivery.file(message, output_dir=output_dir, anywhere=files_anywhere)
         case FileOutput():
             try:
                 value, size = await collect_file(
@@ -58,7 +64,14 @@ async def apply_result(
                 prediction.doom_with(str(error))
                 job.stop_doomed()
             else:
-                _add_output(job, value, size)
+                if message.files and job.delivery is not None:
+                    await job.delivery.value_with_files(
+                        value, size, message.files, output_dir=output_dir
+                    )
+                elif message.files:
+                    raise UnexpectedMessage("files apart from a value, and nobody wanted them so")
+                else:
+                    _add_output(job, value, size)
 
 
 def log_line(message: LogLine, prediction: Prediction, telemetry: Telemetry) -> None:
@@ -68,6 +81,9 @@ def log_line(message: LogLine, prediction: Prediction, telemetry: Telemetry) -> 
 
 
 def _add_output(job: Job, value: Any, size: int) -> None:
+    if job.delivery is not None:
+        job.delivery.value(value, size)
+        return
     was_doomed = job.prediction.doom is not None
     if not job.prediction.add_output(value, size) and not was_doomed:
         job.stop_doomed()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from supervisor.allocator import Allocator
+from supervisor.deliveries import Deliveries
 from supervisor.http.draining import Draining
 from supervisor.http.server import serve_http
 from supervisor.process import open_worker
@@ -43,6 +44,7 @@ class _Program:
         self._config = config
         self._telemetry = Telemetry()
         self._webhooks = Webhooks(config, self._telemetry, open_http_caller)
+        self._deliveries = Deliveries(config, self._telemetry)
         allocator = Allocator(config.queue)
         health = WorkerHealth(config.limits.max_logs)
         self._supervision = Supervision(config, allocator, health, self._telemetry, open_worker)
@@ -53,6 +55,7 @@ class _Program:
             config.limits,
             self._telemetry,
             webhooks=self._webhooks,
+            deliveries=self._deliveries,
         )
         self._draining = Draining()
         # What a drain waits for; a second signal cancels the waiting, never the ending.
@@ -77,6 +80,7 @@ class _Program:
 
     async def _run_worker_until_drained(self) -> None:
         async with trio.open_nursery() as nursery:
+            await nursery.start(self._deliveries.run)
             nursery.start_soon(self._supervision.run)
             await self._service.shutdown_requested()
             with self._patience:

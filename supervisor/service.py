@@ -24,6 +24,7 @@ from supervisor.state.prediction import Prediction
 if TYPE_CHECKING:
     from supervisor.allocator import Allocator
     from supervisor.config import Limits
+    from supervisor.deliveries import Deliveries
     from supervisor.interface import PredictionRequest
     from supervisor.state.health import WorkerHealth
     from supervisor.supervision import Supervision
@@ -45,6 +46,7 @@ class PredictionService:
         limits: bounds of each prediction.
         telemetry: is told of what is dropped.
         webhooks: tell clients how their predictions go; None: nobody is told.
+        deliveries: upload the files of outputs; None: no file is uploaded.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class PredictionService:
         telemetry: Telemetry,
         *,
         webhooks: Webhooks | None = None,
+        deliveries: Deliveries | None = None,
     ) -> None:
         self._supervision = supervision
         self._allocator = allocator
@@ -63,6 +66,7 @@ class PredictionService:
         self._limits = limits
         self._telemetry = telemetry
         self._webhooks = webhooks
+        self._deliveries = deliveries
         self._in_flight: dict[str, Job] = {}
         self._finished = Retention(limits)
         self._refusing = False
@@ -82,6 +86,8 @@ class PredictionService:
         if refusal is not None:
             raise refusal
         job = Job(prediction, withdraw=self._allocator.withdraw, over=self._over)
+        if self._deliveries is not None:
+            job.delivery = self._deliveries.of(job, request.output_file_prefix)
         # Before the hand-over, so that whatever ends it finds it.
         self._in_flight[prediction_id] = job
         try:

@@ -171,15 +171,23 @@ class SlotTask:
         match message:
             case Done():
                 as_list = message.is_stream or self._worker.schema.output_is_array
-                job.succeeded(as_list=as_list)
+                self._succeeded(job, as_list=as_list)
             case Failed():
                 job.failed(message.error)
             case Cancelled() if self._stopping is job and not job.cancel_requested:
                 job.failed(self._worker.why_ending())
             case Cancelled():
                 job.canceled()
-        self._ended(job)
+        if job.prediction.is_terminal:
+            self._ended(job)
         await self._remove_folder()
+
+    def _succeeded(self, job: Job, *, as_list: bool) -> None:
+        if job.delivery is not None and job.delivery.is_pending:
+            job.prediction.answered(trio.current_time())
+            job.delivery.end_later(as_list=as_list)
+        else:
+            job.succeeded(as_list=as_list)
 
     async def _remove_folder(self) -> None:
         folder = self._folder
@@ -267,7 +275,9 @@ class SlotTask:
                 self._folders += 1
                 name = f"{self.index}-{self._folders}"
                 self._folder = PredictionFolder(self._worker.run_dir, name)
-            return encode_slot_request(await self._folder.predict(job.prediction))
+            files_apart = job.delivery is not None
+            predict = await self._folder.predict(job.prediction, files_apart=files_apart)
+            return encode_slot_request(predict)
         except RunFolderLost:
             # Somebody has cleared the temporary folder; only a new worker gets a new one.
             self._try_elsewhere(job, Cause.FOLDER_LOST, self._worker.run_dir)

@@ -59,7 +59,7 @@ class Answer:
         self._error_prefixes = error_prefixes
         self._slot = slot
         self._predict = predict
-        self._outputs = OutputWriter(predict.output_dir)
+        self._outputs = OutputWriter(predict.output_dir, files_apart=bool(predict.files_apart))
         self._checkpoint = checkpoint
         self._held = bytearray()
         self._began = time.perf_counter()

@@ -34,10 +34,12 @@ class OutputWriter:
 
     Args:
         output_dir: the prediction's folder, where files and values too big for a frame go.
+        files_apart: whether files inside other values go there too; else they become data URLs.
     """
 
-    def __init__(self, output_dir: str) -> None:
+    def __init__(self, output_dir: str, *, files_apart: bool = False) -> None:
         self._output_dir = output_dir
+        self._files_apart = files_apart
         self._chunks = 0
         self._files = 0
         self._items = 0
@@ -61,6 +63,8 @@ class OutputWriter:
         if is_file(item):
             return self._file(item)
         place = self._place
+        if self._files_apart:
+            return self._with_files_apart(item, place)
         return self._serialised(plain_json(item, place), place)
 
     def file_message(self, item: Any, go_on: Callable[[], None] = lambda: None) -> FileOutput:
@@ -74,30 +78,43 @@ class OutputWriter:
         return Place(ROOT, self._items - 1) if self.is_stream else ROOT
 
     def _file(self, item: Any, go_on: Callable[[], None] = lambda: None) -> FileOutput:
+        return FileOutput(save_file(item, self._new_folder(), self._place, go_on), FileKind.FILE)
+
+    def _new_folder(self) -> str:
         folder = os.path.join(self._output_dir, str(self._files))
         self._files += 1
-        return FileOutput(save_file(item, folder, self._place, go_on), FileKind.FILE)
+        return folder
+
+    def _with_files_apart(self, item: Any, place: Place) -> OutputChunk | FileOutput:
+        files: dict[str, str] = {}
+
+        def put_file(file: Any, its_place: Place, pointer: str) -> None:
+            files[pointer] = save_file(file, self._new_folder(), its_place)
+
+        return self._serialised(plain_json(item, place, put_file), place, files)
 
     def _chunk(self, output: Any) -> OutputChunk:
         chunk = OutputChunk(output, self._chunks)
         self._chunks += 1
         return chunk
 
-    def _serialised(self, plain: Any, place: Place) -> OutputChunk | FileOutput:
+    def _serialised(
+        self, plain: Any, place: Place, files: dict[str, str] | None = None
+    ) -> OutputChunk | FileOutput:
         try:
             payload = dumps(plain)
         except Unserialisable as error:  # a text that holds half a surrogate pair
             raise (bad_text(plain, place.parent, place.step) or place).failure(
                 str(error)
             ) from error
-        if len(payload) <= INLINE_MAX:
+        if len(payload) <= INLINE_MAX and not files:
             return self._chunk(msgspec.Raw(payload))
         try:
             os.makedirs(self._output_dir, mode=0o700, exist_ok=True)
             path = write_spill(self._output_dir, payload)
         except OSError as error:
             raise place.failure(f"cannot be written to a file: {error}") from error
-        return FileOutput(path, FileKind.OVERSIZED)
+        return FileOutput(path, FileKind.OVERSIZED, files=files or None)
 
 
 def stream_of(result: Any) -> Iterator[Any] | None:

@@ -10,7 +10,7 @@ import dataclasses
 import datetime
 import decimal
 import uuid
-from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set, ValuesView
 from enum import Enum
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
@@ -35,16 +35,23 @@ _LEAVES: Final = frozenset({str, int, bool, type(None)})
 """The types whose values are plain JSON already; floats may be NaN."""
 
 
-def plain_json(value: Any, place: Place = ROOT) -> Any:
+def plain_json(
+    value: Any, place: Place = ROOT, put_file: Callable[[Any, Place, str], Any] | None = None
+) -> Any:
     """`value` as plain JSON: str, int, float, bool, None, lists, and dicts with str as keys.
 
-    Order of keys and size of integers are kept. Files become data URLs, secrets are masked. `place`
-    is that of `value` in the output.
+    Order of keys and size of integers are kept. Secrets are masked, files become data URLs.
+
+    Args:
+        value: what a model answers.
+        place: that of `value` in the output.
+        put_file: what a file becomes instead; it gets the file, its place, and where it is in
+            `value` as a JSON Pointer.
 
     Raises:
         OutputFailure: something in it has no form in JSON; the text names the place.
     """
-    return _Walk().value(value, place.parent, place.step)
+    return _Walk(place, put_file).value(value, place.parent, place.step)
 
 
 def bad_text(plain: Any, parent: Place | None = None, step: object = ROOT.step) -> Place | None:
@@ -77,7 +84,9 @@ def is_array(value: Any) -> bool:
 
 
 class _Walk:
-    def __init__(self) -> None:
+    def __init__(self, place: Place, put_file: Callable[[Any, Place, str], Any] | None) -> None:
+        self._around = place.parent
+        self._put_file = put_file
         self._open: list[int] = []
         """The identities of the containers around the present place."""
 
@@ -145,6 +154,8 @@ class _Walk:
         if isinstance(value, bytes | bytearray | memoryview):
             return as_data_url(bytes(value))
         if is_file(value):
+            if self._put_file is not None:
+                return self._put_file(value, place, _pointer(place, self._around))
             return file_as_data_url(value, place)
         if is_array(value):
             return self._again(value.tolist(), place)
@@ -172,6 +183,15 @@ class _Walk:
             )
             for key, item in mapping.items()
         }
+
+
+def _pointer(place: Place, around: Place | None) -> str:
+    """Where `place` is in the value that lies directly in `around`, as a JSON Pointer."""
+    steps = []
+    while place.parent is not None and place.parent is not around:
+        steps.append(_key(place.step, place).replace("~", "~0").replace("/", "~1"))
+        place = place.parent
+    return "".join(f"/{step}" for step in reversed(steps))
 
 
 def _key(key: Any, place: Place) -> str:

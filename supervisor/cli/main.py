@@ -76,8 +76,6 @@ def _serve(flags: Mapping[str, str]) -> int:
 
     configure_logging(config)
     log = structlog.get_logger("supervisor.cli")
-    if config.upload_url is not None:
-        log.warning("--upload-url has no effect yet: output files are answered as data URLs")
     for notice in resolved.notices + notices:
         log.warning(notice)
     code = 0

@@ -146,8 +146,8 @@ OPTIONS: Final = (
         "upload-url",
         "server",
         "upload_url",
-        values.TEXT,
-        "Where output files are PUT; without it they are answered as data URLs.",
+        values.URL,
+        "Where output files are PUT, each under its name; without it they become data URLs.",
     ),
     Option(
         "await-explicit-shutdown",
@@ -385,6 +385,7 @@ OPTIONS: Final = (
     _time("last-answers", "Then until the answers to its last predictions are written."),
     _time("idle-grace", "A prediction's end until its slot is free; then the worker is ended."),
     _time("healthcheck-timeout", "The model's own healthcheck."),
+    _time("upload-timeout", "Without progress of an upload, until it is tried again or given up."),
     _time("restart-pause", "Before the first restart of a worker; doubles with each one after."),
     _time("restart-pause-max", "The longest pause before a restart."),
     _time("restart-jitter", "Share by which each pause is made shorter or longer.", values.SHARE),

@@ -33,6 +33,7 @@ __all__ = [
     "SWITCH",
     "TEXT",
     "TOKEN",
+    "URL",
     "WEBHOOK_SECRET",
     "Kind",
 ]
@@ -122,7 +123,19 @@ def _or_none(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def _url(text: str) -> str:
+    from supervisor.uploads import Destination  # with httpx, which `--help` does not need
+
+    try:
+        Destination.parse(text.strip())
+    except ValueError as error:
+        shown = text.partition("?")[0]  # there may be a signature behind it
+        raise ValueError(f"{shown!r} is {error}") from error
+    return text.strip()
+
+
 TEXT: Final = Kind("TEXT", str, _or_none)
+URL: Final = Kind("URL", _url, _or_none)
 SECONDS: Final = Kind("SECONDS", seconds, _show_seconds)
 OPTIONAL_SECONDS: Final = Kind("SECONDS|none", _optional_seconds, _show_seconds)
 SIZE: Final = Kind("BYTES", size, _show_size)

@@ -72,6 +72,7 @@ class Prediction:
     on_event: Callable[[], None] | None = field(default=None, init=False)
     """Called after each event."""
     _started: float = field(default=0.0, init=False)
+    _answered: float | None = field(default=None, init=False)
     _logs: BoundedText = field(init=False)
     _metrics: Metrics = field(init=False)
     _metrics_ignored: set[str] = field(factory=set, init=False)
@@ -97,6 +98,11 @@ class Prediction:
         """Bytes that it weighs, roughly."""
         parts = (self.input_size, self._output_size, self._logs.size, self._metrics.size)
         return sum(parts) + self.history.size
+
+    @property
+    def output_size(self) -> int:
+        """Bytes of JSON in its output so far."""
+        return self._output_size
 
     def start(self, clock: float) -> None:
         """`predict` is on its way to a worker."""
@@ -137,7 +143,7 @@ class Prediction:
             return False
         self._output_size += size
         if self._output_size > self.limits.max_output:
-            self.doom_with(f"Output is larger than {self.limits.max_output} bytes (--max-output)")
+            self.doom_with(self.limits.output_too_large)
             return False
         index = len(self._items)
         self._items.append(item)
@@ -149,6 +155,10 @@ class Prediction:
         if self.doom is None:
             self.doom = error
         self._items.clear()
+
+    def answered(self, clock: float) -> None:
+        """The worker is done; what of the output is still on its way is not `predict_time`."""
+        self._answered = clock
 
     def succeed(self, clock: float, *, as_list: bool) -> None:
         """The worker is done. `as_list`: the output is a list whatever the number of items."""
@@ -221,7 +231,8 @@ class Prediction:
         if clock is not None:
             # From `predict` to the terminal message (`spec/protocol.md` 5), in seconds.
             was_sent = self.status is PredictionStatus.PROCESSING
-            self._predict_time = clock - self._started if was_sent else 0.0
+            worked_until = clock if self._answered is None else self._answered
+            self._predict_time = worked_until - self._started if was_sent else 0.0
             if self.queued is not None:
                 self._queue_time = (self._started if was_sent else clock) - self.queued
             self.completed_at = datetime.now(UTC)

@@ -77,12 +77,19 @@ slot_requests = st.builds(
     output_dir=texts,
     context=_contexts,
     trace=optional(traces),
+    files_apart=optional(st.booleans()),
 ) | st.builds(m.Predict, id=texts, input_file=texts, output_dir=texts, context=_contexts)
 slot_responses = st.one_of(
     st.builds(m.ProtocolVersion, counts),
     st.builds(m.LogLine, sources, texts),
     st.builds(m.OutputChunk, values, counts),
-    st.builds(m.FileOutput, texts, st.sampled_from(m.FileKind), optional(texts)),
+    st.builds(
+        m.FileOutput,
+        texts,
+        st.sampled_from(m.FileKind),
+        optional(texts),
+        optional(st.dictionaries(texts, texts, max_size=3)),
+    ),
     st.builds(m.Metric, texts, values, st.sampled_from(m.MetricMode)),
     st.builds(m.Done, texts, seconds, st.booleans()),
     st.builds(m.Failed, texts, texts),

@@ -129,6 +129,8 @@ def test_an_empty_variable_counts_as_unset() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
+        ("upload-url", "bucket/?sig=secret", "is not an http: or https: URL"),
+        ("upload-url", "http://u:port/", "is not a URL: Invalid port"),
         ("port", "65536", "is not a port"),
         ("port", "-1", "is not a port"),
         ("max-concurrency", "0", "from 1 on"),

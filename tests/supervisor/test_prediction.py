@@ -126,6 +126,14 @@ def test_predict_time_runs_from_the_frame_to_the_terminal_message_and_beats_the_
     assert subject.view().metrics == {"predict_time": 2.5}
 
 
+def test_predict_time_ends_with_the_workers_answer_though_files_are_still_on_their_way() -> None:
+    subject = prediction()
+    subject.start(100.0)
+    subject.answered(102.0)
+    subject.succeed(109.0, as_list=False)
+    assert subject.view().metrics == {"predict_time": 2.0}
+
+
 @pytest.mark.parametrize("terminal", ["fail", "cancel"])
 def test_what_never_began_took_no_time(terminal: str) -> None:
     subject = prediction()

@@ -595,6 +595,38 @@ def test_nested_files_become_data_urls(writer: OutputWriter, tmp_path: Path) -> 
     }
 
 
+def test_nested_files_are_put_apart_where_they_are_wanted_so(
+    output_dir: Path, tmp_path: Path
+) -> None:
+    writer = OutputWriter(str(output_dir), files_apart=True)
+    path = tmp_path / "a.png"
+    path.write_bytes(b"png")
+    value = {
+        "a/b~": [1, path],
+        2: (io.BytesIO(b"memory"),),
+        True: collections.OrderedDict(x=path),
+        "bytes": b"x",
+    }
+    message = over_the_wire(writer.message(value))
+    assert message.kind is FileKind.OVERSIZED
+    plain = json.loads(read_spill(str(output_dir), message.filename))
+    assert plain == {
+        "a/b~": [1, None],
+        "2": [None],
+        "true": {"x": None},
+        "bytes": "data:application/octet-stream;base64,eA==",
+    }
+    names = {pointer: os.path.relpath(path, output_dir) for pointer, path in message.files.items()}
+    assert names == {"/a~1b~0/1": "0/a.png", "/2/0": "1/output.bin", "/true/x": "2/a.png"}
+    assert (output_dir / "1" / "output.bin").read_bytes() == b"memory"
+    writer.is_stream = True
+    assert list(writer.message([path]).files) == ["/0"], "it is the place in the item"
+    with pytest.raises(OutputFailure, match=r"^output\[2\]\.x: .*missing"):
+        writer.message({"x": tmp_path / "missing"})
+    assert over_the_wire(writer.message({"no": "file"})) == OutputChunk({"no": "file"}, 0)
+    assert over_the_wire(writer.message(path)).kind is FileKind.FILE
+
+
 def test_a_dataclass_holding_an_open_file(writer: OutputWriter, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"png")
     with open(tmp_path / "a.png", "rb") as file:

@@ -1,0 +1,260 @@
+"""Sending one output file to where the operator, or the client, wants it: by PUT, in pieces.
+
+A file is never whole in memory. It is opened once, before: what is sent is what was checked, at
+every try and after every redirect, whatever becomes of its name meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import quote
+
+import httpx
+import stamina
+import trio
+from attrs import frozen
+
+from supervisor.outgoing import UrlRefused, open_client
+from supervisor.outputs import OutputUnreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from protocol.messages import Trace
+    from supervisor.outgoing import Guard
+    from supervisor.outputs import OutputFile
+
+__all__ = ["Destination", "UploadFailed", "Uploader", "file_headers"]
+
+_PIECE: Final = 256 * 1024
+"""Bytes that are read, and have to be taken, at once."""
+
+_REDIRECTS_MAX: Final = 10
+_TRIES: Final = 4
+_NO_MORE_TRIES: Final = 120.0
+"""Seconds since the first try, after which there is no other."""
+
+_AT_ONCE: Final = 16
+"""Uploads that are under way together."""
+
+
+_OPEN_MAX: Final = 32
+"""Files that are open for one uploader."""
+
+
+class UploadFailed(Exception):
+    """A file could not be uploaded. The text says to which host, and why; never the whole URL."""
+
+
+class _WorthAnotherTry(UploadFailed):
+    """The next try may do better."""
+
+
+@frozen
+class Destination:
+    """Where the files of a prediction go.
+
+    Attributes:
+        url: http or https.
+        is_prefix: the name of a file follows directly on its path; else a slash comes between.
+    """
+
+    url: httpx.URL
+    is_prefix: bool = False
+
+    @classmethod
+    def parse(cls, text: str, *, is_prefix: bool = False) -> Self:
+        """The destination that `text` names.
+
+        Raises:
+            ValueError: it is not a URL, or not one of http or https.
+        """
+        try:
+            url = httpx.URL(text)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"not a URL: {error}") from error
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ValueError("not an http: or https: URL")
+        return cls(url, is_prefix)
+
+    def of(self, name: str) -> httpx.URL:
+        """The URL for a file that is called `name`; a query stays behind it.
+
+        Raises:
+            UploadFailed: it gets too long.
+        """
+        path, mark, query = self.url.raw_path.partition(b"?")
+        if not self.is_prefix and not path.endswith(b"/"):
+            path += b"/"
+        quoted = quote(name, safe="").encode()
+        try:
+            return self.url.copy_with(raw_path=path + quoted + mark + query, fragment=None)
+        except httpx.InvalidURL as error:
+            raise _failed(self.url, str(error)) from error
+
+
+def file_headers(file: OutputFile, prediction_id: str, trace: Trace | None) -> dict[bytes, bytes]:
+    """What is said of a file beside its content."""
+    headers = {
+        "Content-Type": file.mime_type,
+        "Content-Length": str(file.size),
+        "X-Prediction-Id": prediction_id,
+    }
+    if trace is not None:
+        headers["traceparent"] = trace.traceparent
+        if trace.tracestate:
+            headers["tracestate"] = trace.tracestate
+    # As bytes: those of the trace are the client's, who may have sent more than ASCII.
+    return {name.encode(): value.encode() for name, value in headers.items()}
+
+
+class Uploader:
+    """Uploads through one client, a few at once.
+
+    Args:
+        guard: where files may go; None: anywhere.
+        timeout: seconds without progress: until a connection is made and the first piece asked
+            for, for each piece, and from the last one to the answer.
+    """
+
+    def __init__(self, guard: Guard | None, timeout: float) -> None:
+        self._guard = guard
+        self._client: httpx.AsyncClient | None = None
+        self._timeout = timeout
+        self._at_once = trio.CapacityLimiter(_AT_ONCE)
+        self.room = trio.Semaphore(_OPEN_MAX)
+        """For files that are open for it, those that wait included."""
+
+    async def put(self, file: OutputFile, url: httpx.URL, headers: Mapping[bytes, bytes]) -> str:
+        """Upload `file`; where it can be found afterwards, by what the receiver says.
+
+        Raises:
+            UploadFailed: it is not there, after as many tries as made sense.
+            OutputUnreadable: the file could not be read to its end.
+        """
+        tries = stamina.retry_context(
+            on=_WorthAnotherTry, attempts=_TRIES, timeout=_NO_MORE_TRIES, wait_initial=0.2
+        )
+        async with self._at_once:
+            async for attempt in tries:
+                with attempt:
+                    return await self._try(file, url, headers)
+        raise AssertionError("stamina raises the last error")
+
+    async def aclose(self) -> None:
+        """Close the connections that are kept for more."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _try(self, file: OutputFile, url: httpx.URL, headers: Mapping[bytes, bytes]) -> str:
+        if self._client is None:
+            self._client = open_client(guard=self._guard)
+        request = self._client.build_request("PUT", url, headers=headers)
+        with trio.CancelScope() as scope:
+            progress = _Progress(scope, self._timeout)
+            request.stream = _Content(file, progress)
+            return await self._send(self._client, request, progress)
+        reason = f"it took nothing, or did not answer, for {self._timeout:g} s"
+        raise _failed(url, reason, again=True)
+
+    async def _send(
+        self, client: httpx.AsyncClient, request: httpx.Request, progress: _Progress
+    ) -> str:
+        for _ in range(_REDIRECTS_MAX + 1):
+            progress.made()
+            # One hop a time: httpx would read the whole body of a redirect, however long.
+            response = await _answer_to(request, client)
+            if response.next_request is not None:
+                request = response.next_request
+            elif response.is_success:
+                return _place(response)
+            else:
+                reason = f"it answered {response.status_code} {response.reason_phrase}".rstrip()
+                again = response.status_code == 429 or response.status_code >= 500
+                raise _failed(request.url, reason, again=again)
+        raise _failed(request.url, f"there were more than {_REDIRECTS_MAX} redirects")
+
+
+class _Progress:
+    """The deadline of a try, which moves on with it."""
+
+    def __init__(self, scope: trio.CancelScope, timeout: float) -> None:
+        self._scope = scope
+        self._timeout = timeout
+        self.made()
+
+    def made(self) -> None:
+        """Something has been taken."""
+        self._scope.deadline = trio.current_time() + self._timeout
+
+
+class _Content(httpx.AsyncByteStream):
+    """A file as the body of a request; read from its beginning each time it is asked for."""
+
+    def __init__(self, file: OutputFile, progress: _Progress) -> None:
+        self._file = file
+        self._progress = progress
+
+    def __aiter__(self) -> _Pieces:
+        return _Pieces(self._file, self._progress)
+
+
+class _Pieces:
+    """One reading of a file. No generator: one that is left alone would end nobody knows when."""
+
+    def __init__(self, file: OutputFile, progress: _Progress) -> None:
+        self._file = file
+        self._progress = progress
+        self._offset = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._progress.made()
+        left = self._file.size - self._offset
+        if left == 0:
+            raise StopAsyncIteration
+        piece = await trio.to_thread.run_sync(self._file.read, self._offset, min(_PIECE, left))
+        if not piece:
+            raise self._file.changed()
+        self._offset += len(piece)
+        return piece
+
+
+async def _answer_to(request: httpx.Request, client: httpx.AsyncClient) -> httpx.Response:
+    """The answer, without its body, whatever that says."""
+    try:
+        response = await client.send(request, stream=True, follow_redirects=False)
+        if response.headers.get("content-length") == "0":
+            await response.aread()  # the connection can be used again
+        await response.aclose()
+    except OutputUnreadable:
+        raise
+    except UrlRefused as error:
+        raise _failed(request.url, str(error)) from error
+    except httpx.TransportError as error:
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise _failed(request.url, reason, again=True) from error
+    # Whatever else a URL of a client's, or an answer, leads to down there (a port beyond 65535):
+    # it is the upload that fails, and nothing more.
+    except Exception as error:
+        raise _failed(request.url, f"{type(error).__name__}: {error}") from error
+    return response
+
+
+def _place(response: httpx.Response) -> str:
+    """Where the file is: what the receiver says, or where it took it; without any credentials."""
+    url = response.url
+    said = response.headers.get("location")
+    if said is not None:
+        try:
+            url = url.join(said)
+        except httpx.InvalidURL:
+            url = response.url
+    return str(url.copy_with(query=None, userinfo=b""))
+
+
+def _failed(url: httpx.URL, reason: str, *, again: bool = False) -> UploadFailed:
+    kind = _WorthAnotherTry if again else UploadFailed
+    return kind(f"{url.host}: {reason}")
