@@ -101,6 +101,7 @@ class _Transport(httpx.AsyncBaseTransport):
             keepalive_expiry=5.0,
             network_backend=_Network(guard),
         )
+        self._proxies = getproxies()
         self._through: dict[str, httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -110,7 +111,7 @@ class _Transport(httpx.AsyncBaseTransport):
         host = url.raw_host.decode("ascii")
         if not _HOST.fullmatch(host):
             raise UrlRefused("its host is neither a name nor an address")
-        proxy = _proxy_for(url.scheme, host, url.port)
+        proxy = self._proxy_for(url.scheme, host, url.port)
         if proxy is None:
             return await self._send_directly(request)
         if self._guard is not None:
@@ -147,6 +148,13 @@ class _Transport(httpx.AsyncBaseTransport):
             extensions=response.extensions,
         )
 
+    def _proxy_for(self, scheme: str, host: str, port: int | None) -> str | None:
+        """The URL of the proxy that stands before a host, if the environment names one."""
+        proxy = self._proxies.get(scheme) or self._proxies.get("all")
+        if not proxy or proxy_bypass(host if port is None else f"{host}:{port}"):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
     def _transport_through(self, proxy: str) -> httpx.AsyncHTTPTransport:
         if proxy not in self._through:
             try:
@@ -175,7 +183,8 @@ class _Body(httpx.AsyncByteStream):
                 yield piece
 
     async def aclose(self) -> None:
-        await self._response.aclose()
+        with _errors_of_httpx():
+            await self._response.aclose()
 
 
 class _Network(httpcore.AsyncNetworkBackend):
@@ -241,15 +250,6 @@ class _Network(httpcore.AsyncNetworkBackend):
         if found is None:
             raise httpcore.ConnectTimeout("its name was not resolved in time")
         return [str(target[0]) for *_, target in found]
-
-
-def _proxy_for(scheme: str, host: str, port: int | None) -> str | None:
-    """The URL of the proxy that stands before a host, if the environment names one."""
-    proxies = getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(host if port is None else f"{host}:{port}"):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _addresses_in(host: str) -> list[str]:
