@@ -94,6 +94,7 @@ class _Program:
         self._telemetry.draining(times.grace)
         await trio.sleep(times.drain_delay)
         self._refuse()
+        self._webhooks.hurry()
         with trio.move_on_after(times.grace):
             await self._service.finished()
             await self._webhooks.delivered()

@@ -8,6 +8,7 @@ of how much may wait for receivers that do not answer.
 from __future__ import annotations
 
 import random
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["TRIES_MAX", "Webhooks", "open_http_caller"]
 
 TRIES_MAX: Final = 13
-"""Tries to tell of an end."""
+"""Tries to tell of an end, unless the program ends before."""
 
 _PAUSE: Final = 0.1
 """Seconds before the second try; twice as long before each one after."""
@@ -102,10 +103,13 @@ class Webhooks:
 
     # --- the end of the program ---------------------------------------------------------------
 
-    async def delivered(self) -> None:
-        """Wait until everything is told that there is to tell, without long pauses from now on."""
+    def hurry(self) -> None:
+        """The program is about to end: no long pauses any more, and tries until it does end."""
         self._is_hurried = True
         self._hurry.unpark_all()
+
+    async def delivered(self) -> None:
+        """Wait until everything is told that there is to tell."""
         while self._backlog.count:
             await self._one_less.park()
 
@@ -177,20 +181,21 @@ class Webhooks:
     async def _insist(self, caller: Caller, delivery: _Delivery, message: Message) -> None:
         """Send a message until it has been taken, or there is no use in it."""
         self._backlog.over(delivery, len(message.body))
-        for tried in range(TRIES_MAX):
+        for tried in count():
             outcome = await caller.post(message)
             if not outcome.problem:
                 return
-            if not outcome.again or tried + 1 == TRIES_MAX:
-                break
+            is_last = tried + 1 >= TRIES_MAX and not self._is_hurried
+            if is_last or not outcome.again:
+                self._telemetry.webhook_given_up(
+                    delivery.prediction_id, delivery.host, outcome.problem, tried + 1
+                )
+                return
             if tried == 0:
                 self._telemetry.webhook_delayed(
                     delivery.prediction_id, delivery.host, outcome.problem
                 )
             await self._pause(_pause_after(tried, outcome.retry_after))
-        self._telemetry.webhook_given_up(
-            delivery.prediction_id, delivery.host, outcome.problem, tried + 1
-        )
 
     async def _pause(self, seconds: float) -> None:
         with trio.move_on_after(min(seconds, _HURRIED_PAUSE) if self._is_hurried else seconds):

@@ -484,6 +484,7 @@ async def test_at_the_end_nobody_waits_long_for_another_try(autojump_clock: Mock
         prediction.succeed()
         await trio.sleep(50)
         assert receiver.taken == []
+        webhooks.hurry()
         with trio.fail_after(7):
             await webhooks.delivered()
     assert receiver.told == [("succeeded", [])]
@@ -497,8 +498,11 @@ async def test_what_is_not_delivered_before_the_end_is_named(autojump_clock: Moc
                 prediction = await watched(webhooks, frozenset({"completed"}), name)
                 prediction.start()
                 prediction.succeed()
-            with trio.move_on_after(3):
+            webhooks.hurry()
+            with trio.move_on_after(100):
                 await webhooks.delivered()
+            assert max(receiver.pauses) <= 1
+            assert receiver.begun[-1][0] > 98  # it is tried as long as there is time
             del logs[:]
             webhooks.give_up()
     assert [(entry["log_level"], entry["prediction_id"]) for entry in logs] == [
