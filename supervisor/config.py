@@ -162,6 +162,16 @@ class Config:
     predictor_ref: str
     host: str = "127.0.0.1"
     port: int = 5000
+    uds: str | None = None
+    """A unix socket to listen on, instead of host and port."""
+    tls_cert: str | None = None
+    """A PEM file with the certificate and its chain; None: no TLS."""
+    tls_key: str | None = None
+    """A PEM file with its key; None: it is in the same file."""
+    auth_token: str | None = field(default=None, repr=False)
+    """What clients have to show, except to the probes; None: nobody has to."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose web pages may use the API; `*`: all."""
     max_concurrency: int = 1
     """Slots."""
     python: str | None = None

@@ -263,6 +263,7 @@ class Delivery:
             job.canceled()
         else:
             job.failed(_SHUT_DOWN)
+        ended = job.prediction
         self._telemetry.prediction_ended(
-            job.prediction.id, job.prediction.status.value, job.prediction.error
+            ended.id, ended.status.value, ended.error, ended.request_id
         )

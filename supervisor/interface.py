@@ -135,6 +135,8 @@ class PredictionRequest:
     """`supervisor.input_identity` of `input`; None: the service makes it if it needs it."""
     size: int = field(default=0, kw_only=True)
     """What `input` weighs as JSON, in bytes, roughly: for what is remembered."""
+    request_id: str | None = field(default=None, kw_only=True)
+    """The front end's id of the request that asked for it, for the log."""
 
 
 @frozen

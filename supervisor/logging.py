@@ -44,6 +44,7 @@ def configure_logging(config: Config) -> None:
     """Send everything that is logged from now on to stderr, as `config` says."""
     level = _LEVELS[config.log_level]
     secrets = [os.environ.get(name, "") for name in sorted(config.secret_environment)]
+    secrets += [config.auth_token or "", config.webhook_auth_token or ""]  # flags, files
     renderer = _render_console() if config.log_format == "console" else [_render_json]
     structlog.configure(
         processors=[

@@ -27,7 +27,7 @@ __all__ = ["run_server"]
 
 
 async def run_server(config: Config) -> int:
-    """Serve until SIGTERM, SIGINT or `POST /shutdown`; return the exit code.
+    """Serve until a signal asks for the end, or `POST /shutdown`; return the exit code.
 
     Raises:
         OSError: the address cannot be listened on. No worker was started.
@@ -35,6 +35,17 @@ async def run_server(config: Config) -> int:
     become_subreaper()
     await _Program(config).run()
     return 0
+
+
+def _signals_to_end() -> list[signal.Signals]:
+    """Those that end the program in order: also a closed terminal, and what nginx's images use.
+
+    `nohup` has SIGHUP ignored, and means it.
+    """
+    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
 
 
 class _Program:
@@ -66,10 +77,10 @@ class _Program:
             await root.start(self._listen_for_signals)
             await root.start(reap_orphans)
             await root.start(self._webhooks.run)
-            port = await root.start(
+            found = await root.start(
                 partial(serve_http, draining=self._draining), self._service, self._config
             )
-            self._telemetry.listening(self._config.host, port)
+            self._telemetry.listening(found.url, found.port)
             await self._run_worker_until_drained()
             with trio.move_on_after(self._config.times.last_answers):
                 await self._draining.wait_answered()
@@ -106,11 +117,11 @@ class _Program:
     async def _listen_for_signals(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with trio.open_signal_receiver(*_signals_to_end()) as signals:
             task_status.started()
             async for number in signals:
-                if number == signal.SIGTERM and self._config.await_explicit_shutdown:
-                    self._telemetry.signal_ignored("SIGTERM")
+                if number != signal.SIGINT and self._config.await_explicit_shutdown:
+                    self._telemetry.signal_ignored(signal.Signals(number).name)
                 elif self._service.shutdown_was_requested:
                     self._patience.cancel()
                 else:

@@ -199,6 +199,7 @@ class PredictionService:
             identity=_identity(request) if request.id is not None else None,
             input_size=request.size,
             queued=trio.current_time() if self._allocator.has_queue else None,
+            request_id=request.request_id,
         )
 
     def _over(self, job: Job) -> None:

@@ -198,7 +198,7 @@ class SlotTask:
     def _ended(self, job: Job) -> None:
         prediction = job.prediction
         self._worker.telemetry.prediction_ended(
-            prediction.id, prediction.status.value, prediction.error
+            prediction.id, prediction.status.value, prediction.error, prediction.request_id
         )
 
     def _moved(self) -> None:

@@ -32,10 +32,10 @@ class Telemetry:
         self._user = structlog.get_logger("coglet::user")
         self._prediction = structlog.get_logger("coglet::prediction")
 
-    def listening(self, host: str, port: int) -> None:
-        """The HTTP server accepts connections; the port is the real one."""
-        shown = f"[{host}]" if ":" in host else host
-        self._supervisor.info(f"Listening on http://{shown}:{port}", port=port)
+    def listening(self, url: str, port: int | None) -> None:
+        """The HTTP server accepts connections; the port is the real one, if there is one."""
+        known = {} if port is None else {"port": port}
+        self._supervisor.info(f"Listening on {url}", **known)
 
     def worker_starting(self, predictor_ref: str, slots: int) -> None:
         """A worker is about to be spawned."""
@@ -88,10 +88,13 @@ class Telemetry:
             source=message.source.value.capitalize(),
         )
 
-    def prediction_ended(self, prediction_id: str, status: str, error: str | None) -> None:
-        """A prediction reached its terminal state."""
+    def prediction_ended(
+        self, prediction_id: str, status: str, error: str | None, request_id: str | None
+    ) -> None:
+        """A prediction reached its terminal state; `request_id` is of whoever asked for it."""
+        asked = {} if request_id is None else {"request_id": request_id}
         self._prediction.info(
-            "Prediction ended", prediction_id=prediction_id, status=status, error=error
+            "Prediction ended", prediction_id=prediction_id, status=status, error=error, **asked
         )
 
     def inputs_dropped(self, prediction_id: str, names: list[str]) -> None:

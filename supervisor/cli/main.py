@@ -70,7 +70,8 @@ def _serve(flags: Mapping[str, str]) -> int:
     # What only a server needs is imported only now: `--help` and errors stay quick.
     import trio
 
-    from supervisor.http.server import ListenError
+    from supervisor.http.listening import ListenError
+    from supervisor.http.tls import TlsError
     from supervisor.logging import configure_logging
     from supervisor.run import run_server
 
@@ -84,6 +85,8 @@ def _serve(flags: Mapping[str, str]) -> int:
     except* ListenError as group:
         log.error(str(_first_of(group)))  # noqa: TRY400 - one line says it all
         code = 1
+    except* TlsError as group:
+        code = _complain(str(_first_of(group)))
     return code
 
 

@@ -31,6 +31,8 @@ from supervisor.cli.values import Kind
 from supervisor.config import Config, Limits, Times, WorkerOptions
 
 __all__ = [
+    "AUTH_TOKEN",
+    "AUTH_TOKEN_FILE",
     "CONCURRENCY",
     "GROUPS",
     "MODE",
@@ -122,6 +124,23 @@ PYTHON: Final = Option(
     "or later with attrs, cattrs and msgspec, and httpx for inputs that are URLs.",
 )
 
+AUTH_TOKEN: Final = Option(
+    "auth-token",
+    "server",
+    "auth_token",
+    values.TOKEN,
+    "Token that clients have to show (Authorization: Bearer ...), except to the probes. Other "
+    "users see a process's flags: better give it in the environment or in a file.",
+    secret=True,
+)
+AUTH_TOKEN_FILE: Final = Option(
+    "auth-token-file",
+    "server",
+    "auth_token",
+    values.TOKEN_FILE,
+    "File that holds this token, read at start.",
+)
+
 OPTIONS: Final = (
     REF,
     MODE,
@@ -141,6 +160,36 @@ OPTIONS: Final = (
         values.PORT,
         "Port to listen on; 0 takes a free one and logs it.",
         coglets=(PORT,),
+    ),
+    Option(
+        "uds",
+        "server",
+        "uds",
+        values.TEXT,
+        "Path of a unix socket to listen on instead of host and port; its mode is 0660.",
+    ),
+    Option(
+        "tls-cert",
+        "server",
+        "tls_cert",
+        values.TEXT,
+        "PEM file with a certificate and its chain: serve over TLS.",
+    ),
+    Option(
+        "tls-key",
+        "server",
+        "tls_key",
+        values.TEXT,
+        "PEM file with its key; without it the key is in the certificate's file.",
+    ),
+    AUTH_TOKEN,
+    AUTH_TOKEN_FILE,
+    Option(
+        "cors-origin",
+        "server",
+        "cors_origins",
+        values.ORIGINS,
+        "Origin whose web pages may use the API (CORS), or * for all; may be repeated.",
     ),
     Option(
         "upload-url",

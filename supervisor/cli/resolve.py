@@ -12,8 +12,18 @@ from attrs import field, frozen, mutable
 
 from supervisor.cli.concurrency import declared_slots
 from supervisor.cli.environment import spoken_to_us, unknown_notices
-from supervisor.cli.options import CONCURRENCY, MODE, OPTIONS, PYTHON, REF, Option
+from supervisor.cli.options import (
+    AUTH_TOKEN,
+    AUTH_TOKEN_FILE,
+    CONCURRENCY,
+    MODE,
+    OPTIONS,
+    PYTHON,
+    REF,
+    Option,
+)
 from supervisor.config import Config, Limits, Times, WorkerOptions
+from supervisor.exposure import exposure_notices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,7 +139,17 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Resolved:
         found[CONCURRENCY.field] = declared.slots
         notices += [declared.notice] if declared.notice else []
     config = _config(found)
+    _check_together(sources, config)
+    notices += exposure_notices(config, environ)
     return Resolved(config, notices + _stop_notices(config.times))
+
+
+def _check_together(sources: _Sources, config: Config) -> None:
+    """Refuse options that contradict each other."""
+    if all(sources.find(option, is_train=False)[0] for option in (AUTH_TOKEN, AUTH_TOKEN_FILE)):
+        raise UsageError("--auth-token and --auth-token-file are both given: give one")
+    if config.tls_key is not None and config.tls_cert is None:
+        raise UsageError("--tls-key is given, but no --tls-cert")
 
 
 def resolve_model(flags: Mapping[str, str], environ: Mapping[str, str]) -> Model:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from supervisor.cli.options import CONCURRENCY, GROUPS, REF, Option, default_of
-from supervisor.cli.values import SWITCH
+from supervisor.cli.values import ORIGINS, SWITCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,13 +91,23 @@ def _parameter(option: Option) -> click.Parameter:
         return click.Argument([name], required=False, metavar=f"[{option.flag}]")
     if option.kind is SWITCH:
         return click.Option([f"{option.flag}/--no-{option.name}", name], default=None)
-    return click.Option([option.flag, name])
+    return click.Option([option.flag, name], multiple=option.kind is ORIGINS)
 
 
 def _texts(given: dict[str, Any]) -> dict[str, str]:
     """What was given on the command line, as texts by the options' names."""
     return {
-        name.replace("_", "-"): str(value).lower() if isinstance(value, bool) else value
+        name.replace("_", "-"): _text(value)
         for name, value in given.items()
-        if value is not None
+        if value is not None and value != ()
     }
+
+
+def _text(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ",".join(value)
+        case _:
+            return str(value)

@@ -25,6 +25,7 @@ __all__ = [
     "LOG_LEVEL",
     "MODE",
     "OPTIONAL_SECONDS",
+    "ORIGINS",
     "PORT",
     "QUEUE",
     "SECONDS",
@@ -33,6 +34,7 @@ __all__ = [
     "SWITCH",
     "TEXT",
     "TOKEN",
+    "TOKEN_FILE",
     "URL",
     "WEBHOOK_SECRET",
     "Kind",
@@ -54,6 +56,9 @@ class Kind:
 _LEVELS: Final = {name: name for name in ("trace", "debug", "info", "warn", "error")} | {
     "warning": "warn"
 }
+
+
+_TOKEN_FILE_MAX: Final = 64 * 1024
 
 
 def _optional_seconds(text: str) -> float | None:
@@ -111,12 +116,36 @@ def _command(text: str) -> tuple[str, ...]:
     return words
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    """Origins as browsers send them, separated by commas."""
+    if text.strip().lower() == "none":
+        return ()
+    origins = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.\-]*://[^\s/?#@]+", origin):
+            raise ValueError(f"{origin!r} is not an origin (https://app.example, or * for all)")
+    if not origins:
+        raise ValueError(f"{text!r} names no origin")
+    return origins
+
+
 def _token(text: str) -> str:
     """A token as a header can carry it. It is never shown, not even in an error."""
     token = text.strip()
     if not re.fullmatch(r"[\x21-\x7e]+", token):
         raise ValueError("a token is visible ASCII characters without spaces, at least one")
     return token
+
+
+def _token_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(_TOKEN_FILE_MAX)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} holds no text") from None
+    return _token(text)
 
 
 def _or_none(value: Any) -> str:
@@ -145,7 +174,9 @@ PORT: Final = Kind("PORT", lambda text: _whole(text, 0, 65535, "a port (0 to 655
 SHARE: Final = Kind("SHARE", _share, lambda value: f"{value:g}")
 SWITCH: Final = Kind("", switch, lambda value: "on" if value else "off")
 COMMAND: Final = Kind("COMMAND", _command, _or_none)
+ORIGINS: Final = Kind("ORIGIN|none", _origins, lambda value: ", ".join(value) or "none")
 TOKEN: Final = Kind("TOKEN", _token, _or_none)
+TOKEN_FILE: Final = Kind("PATH", _token_file, _or_none)
 WEBHOOK_SECRET: Final = Kind(
     "SECRET[,SECRET]", parse_secrets, lambda keys: "set" if keys else _or_none(keys)
 )

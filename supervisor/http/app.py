@@ -17,12 +17,20 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from supervisor.http import about, lookup, predictions
+from supervisor.http.access import Access
+from supervisor.http.cors import Cors
 from supervisor.http.errors import draining_response, http_error, too_large_response
 from supervisor.http.stream import Streaming, stream_known
 from supervisor.http.values import Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterable,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+    )
 
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 
@@ -89,19 +97,45 @@ def create_app(
     )
     app.url_map.merge_slashes = False
     _add_about(app, service, ready_file, is_train=config.is_train)
+    access = Access(config.auth_token)
     streaming = Streaming(config.strict_streaming, config.times.stream_heartbeat)
-    _add_runs(app, service, streaming, "prediction")
-    _add_runs(app, service, streaming, "training")
+    _add_runs(app, service, streaming, access, "prediction")
+    _add_runs(app, service, streaming, access, "training")
     _add_stream(app, service, streaming)
     _add_errors(app, limits)
 
-    async def refuse_in_a_drain() -> QuartResponse | None:
+    _add_gate(app, access, Cors(config.cors_origins), draining)
+    return app
+
+
+def _add_gate(app: QuartTrio, access: Access, cors: Cors, draining: Draining) -> None:
+    """What is decided of a request before its route is: it sees no body."""
+
+    def decide() -> Response | None:
+        headers = quart_request.headers
+        wanted = headers.get("access-control-request-method")
+        preflight = cors.preflight(quart_request.method, headers.get("origin"), wanted)
+        if preflight is not None:
+            return preflight
+        refusal = access.refusal(quart_request.path, headers.get("authorization"))
+        if refusal is not None:
+            return refusal
+        if str(quart_request.scope["path"]).startswith("//"):  # Quart takes it for "/"
+            return http_error(404)
         if draining.begun and quart_request.endpoint not in SERVED_IN_A_DRAIN:
-            return _quart_response(draining_response())
+            return draining_response()
         return None
 
-    app.before_request(refuse_in_a_drain)
-    return app
+    async def before() -> QuartResponse | None:
+        response = decide()
+        return None if response is None else _quart_response(response)
+
+    async def after(response: QuartResponse) -> QuartResponse:
+        response.headers.extend(cors.headers(quart_request.headers.get("origin")))
+        return response
+
+    app.before_request(before)
+    app.after_request(after)
 
 
 def _add_about(
@@ -126,7 +160,11 @@ def _add_about(
 
 
 def _add_runs(
-    app: QuartTrio, service: Service, streaming: Streaming, kind: Literal["prediction", "training"]
+    app: QuartTrio,
+    service: Service,
+    streaming: Streaming,
+    access: Access,
+    kind: Literal["prediction", "training"],
 ) -> None:
     is_training = kind == "training"
     everything = f"/{kind}s"
@@ -150,8 +188,8 @@ def _add_runs(
         return await lookup.get_prediction(service, id)
 
     async def list_all() -> Response:
-        # SEAM for access control: whether the client has shown the token, or is on this machine.
-        is_allowed = True
+        client = quart_request.scope["client"]
+        is_allowed = access.may_list(client, quart_request.headers.get("authorization"))
         return await lookup.list_predictions(
             service, await _plain_request(), everything, is_allowed=is_allowed
         )

@@ -1,9 +1,8 @@
-"""A client's connection as Hypercorn gets it: a stream that knows how long things may take.
+"""A client's connection as HTTP gets it: a stream that knows how long things may take.
 
-Hypercorn reads only when it wants to, sends without a limit, and knows one timeout for
-everything. Here one task, `pump`, reads at all times, into a bounded buffer: so the client's end
-is seen while its answer is pending, also after it has pipelined a further request, which is where
-Hypercorn stops reading. That a client closes its sending half counts as its end, as in coglet.
+One task, `pump`, reads at all times, into a bounded buffer: so the client's end is seen while its
+answer is pending, also after it has pipelined a further request, which is not read before the
+first is answered.
 
 How long the next byte may take depends on what the connection is doing:
 
@@ -11,6 +10,10 @@ How long the next byte may take depends on what the connection is doing:
 - inside a header: `header_timeout` for all of it, however often a byte arrives;
 - inside a body: `body_timeout` from piece to piece;
 - while the answer is pending: for ever.
+
+A client that closes its sending half may have gone, or may wait for an answer: nobody can tell.
+So a request that costs nothing to answer, and an answer that has an end, go on; what would run
+for nobody (a prediction that is waited for, a stream of events) is cancelled, as in coglet.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from supervisor.http.errors import raw_error
+from supervisor.http.timed_sender import CHUNK, TimedSender
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,26 +35,30 @@ if TYPE_CHECKING:
 __all__ = ["ClientStream", "OpenRequest"]
 
 READ_AHEAD: Final = 128 * 1024
-"""Bytes kept for Hypercorn while it does not read; beyond, the client has to wait."""
-
-CHUNK: Final = 64 * 1024
-"""Bytes that are read, and sent, at a time."""
+"""Bytes kept while nobody wants them; beyond, the client has to wait."""
 
 LINGER: Final = 2.0
 """Seconds in which a client that is still sending may notice that it has been answered."""
 
 LAST_SEND: Final = 1.0
-"""Seconds that a send may still take once the server ends."""
+"""Seconds that a send may still take once the server, or the connection, ends."""
 
 
 class OpenRequest:
-    """A request between its header and the last byte of its answer."""
+    """A request between its header and the last byte of its answer.
 
-    def __init__(self, stream: ClientStream, scope: trio.CancelScope) -> None:
+    Args:
+        stream: its connection.
+        scope: what its answer is made in; cancelled when the client has gone.
+        is_safe: whether making the answer costs nothing that its client could want to save.
+    """
+
+    def __init__(self, stream: ClientStream, scope: trio.CancelScope, *, is_safe: bool) -> None:
         self.scope = scope
-        """Cancelled when the client has gone before its answer began."""
+        self.is_safe = is_safe
         self.body_is_complete = False
         self.answering = False
+        self._is_endless = False
         self._stream = stream
 
     def body_complete(self) -> None:
@@ -58,9 +66,10 @@ class OpenRequest:
         self.body_is_complete = True
         self._stream.rearm()
 
-    def answer_begun(self) -> None:
-        """The answer is known: the client's end cancels nothing any more."""
+    def answer_begun(self, *, endless: bool = False) -> None:
+        """The answer is known; `endless` is one that goes on until something has ended."""
         self.answering = True
+        self._is_endless = endless
         self._stream.rearm()
 
     @property
@@ -68,8 +77,13 @@ class OpenRequest:
         """Whether the next byte is the client's duty."""
         return not self.body_is_complete and not self.answering
 
+    @property
+    def outlives_client(self) -> bool:
+        """Whether it is answered to a client that sends nothing any more."""
+        return not self._is_endless if self.answering else self.is_safe
 
-class ClientStream(trio.abc.HalfCloseableStream):
+
+class ClientStream(trio.abc.Stream):
     """One accepted connection. `pump` has to run as long as it is used.
 
     Args:
@@ -78,64 +92,41 @@ class ClientStream(trio.abc.HalfCloseableStream):
         put_back: bytes that somebody has read from `stream` already; they come first.
     """
 
-    def __init__(
-        self, stream: trio.abc.HalfCloseableStream, times: Times, *, put_back: bytes = b""
-    ) -> None:
+    def __init__(self, stream: trio.abc.Stream, times: Times, *, put_back: bytes = b"") -> None:
         self._stream = stream
         self._times = times
+        self._sender = TimedSender(stream, times)
         self._buffer = bytearray(put_back)
         self._ended = False
-        self._broken = False
         self._discarding = False
         self._refused = False
         self._open: set[OpenRequest] = set()
-        self._sending: trio.CancelScope | None = None
-        self._held: bytearray | None = None
         self._reading = trio.CancelScope()
-        self._send_until = math.inf
         self._read_something = trio.lowlevel.ParkingLot()
         self._made_room = trio.lowlevel.ParkingLot()
-        self._answered = trio.lowlevel.ParkingLot()
         self._over = trio.Event()
         now = trio.current_time()
         self._last_data = now
         self._header_since: float | None = now if put_back else None
         self._silent_until = now + times.header_timeout
 
-    @property
-    def socket(self) -> trio.socket.SocketType:
-        """The socket, for its addresses."""
-        if not isinstance(self._stream, trio.SocketStream):
-            raise TypeError("not a connection over a socket")
-        return self._stream.socket
-
     # --- requests ------------------------------------------------------------------------------
 
     @contextmanager
-    def request(self) -> Iterator[OpenRequest]:
+    def request(self, *, is_safe: bool = False) -> Iterator[OpenRequest]:
         """A request is open inside; what runs there is cancelled when its client goes."""
         with trio.CancelScope() as scope:
-            request = OpenRequest(self, scope)
+            request = OpenRequest(self, scope, is_safe=is_safe)
             self._open.add(request)
             self._header_since = None
             self._last_data = trio.current_time()
             self.rearm()
-            if self._ended:
-                self._abandon()
             try:
                 yield request
             finally:
                 self._open.discard(request)
                 self._silent_until = trio.current_time() + self._times.idle_timeout
                 self.rearm()
-                if not self._open:
-                    self._answered.unpark_all()
-
-    async def wait_over(self) -> None:
-        """Wait until the client has gone, and no request of its is open any more."""
-        await self._over.wait()
-        while self._open:
-            await self._answered.park()
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -145,9 +136,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
             while await self._pump_once():
                 pass
         except trio.Cancelled:
-            self._send_until = trio.current_time() + LAST_SEND
-            if self._sending is not None:
-                self._sending.deadline = min(self._sending.deadline, self._send_until)
+            self._sender.hurry(LAST_SEND)
             raise
         finally:
             self._ended = True
@@ -163,7 +152,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
             try:
                 data = await self._stream.receive_some(CHUNK)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._broken = True
+                self._sender.is_lost = True
         if self._reading.cancelled_caught:
             await self._time_out()
         elif data and not self._discarding:
@@ -175,8 +164,10 @@ class ClientStream(trio.abc.HalfCloseableStream):
         return bool(data)
 
     def rearm(self) -> None:
-        """Count anew how long the next byte may take: a request began or went on."""
+        """A request has begun, gone on or ended: see to what that means for its client's end."""
         self._reading.deadline = self._deadline()
+        if self._ended:
+            self._abandon()
 
     def _deadline(self) -> float:
         if any(request.awaits_body for request in self._open):
@@ -191,16 +182,16 @@ class ClientStream(trio.abc.HalfCloseableStream):
         """Say 408 to a client that has begun something; an idle connection just ends."""
         begun = self._header_since is not None or bool(self._open)
         answering = any(request.answering for request in self._open)
-        if begun and not answering and self._sending is None:
+        if begun and not answering and not self._sender.is_sending:
             with trio.move_on_after(LAST_SEND):
                 await self._send_or_lose(raw_error(408, "the request did not arrive in time"))
-        self._broken = True
+        self._sender.is_lost = True
 
     def _abandon(self) -> None:
         """Cancel what nobody waits for any more."""
         for request in self._open:
-            if not request.answering:
-                self._broken = True  # not even an error may be written over it
+            if self._sender.is_lost or not request.outlives_client:
+                self._sender.is_lost = True  # not even an error may be written over it
                 request.scope.cancel()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -217,7 +208,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
             del self._buffer[:max_bytes]
             self._made_room.unpark_all()
             return data
-        if self._broken:
+        if self._sender.is_lost:
             raise trio.BrokenResourceError("the client has gone")
         return b""
 
@@ -229,64 +220,27 @@ class ClientStream(trio.abc.HalfCloseableStream):
         Raises:
             trio.BrokenResourceError: the connection is lost, or the client does not read.
         """
-        if self._refused:
-            return
-        words = self._in_our_words(data)
-        if self._held is not None and len(self._held) + len(words) <= CHUNK:
-            self._held += words
-            return
-        await self._send_held()
-        await self._send_pieces(words)
+        if not self._refused:
+            await self._sender.send(self._in_our_words(data))
 
     def hold(self) -> None:
-        """Keep what is sent from now on, if it is little, until `release`.
-
-        Hypercorn sends the head of an answer, its body and its end one by one; three small writes
-        cost as many calls into the kernel, and wake up the client as often.
-        """
-        if self._held is None:
-            self._held = bytearray()
+        """As `TimedSender.hold`."""
+        self._sender.hold()
 
     async def release(self) -> None:
-        """Send what was kept, together. A client that has gone is noticed by `pump`."""
-        try:
-            await self._send_held()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._broken = True
-        finally:
-            self._held = None
+        """As `TimedSender.release`."""
+        await self._sender.release()
 
-    async def _send_held(self) -> None:
-        if self._held:
-            held, self._held = self._held, bytearray()
-            await self._send_pieces(held)
-
-    async def _send_pieces(self, data: bytes | bytearray | memoryview) -> None:
-        with memoryview(data) as view:
-            for start in range(0, len(view), CHUNK):
-                if self._broken:
-                    raise trio.BrokenResourceError("the client has gone")
-                await self._send_in_time(view[start : start + CHUNK])
-
-    async def _send_in_time(self, piece: memoryview) -> None:
-        until = min(trio.current_time() + self._times.write_timeout, self._send_until)
-        try:
-            with trio.CancelScope(deadline=until) as self._sending:
-                await self._stream.send_all(piece)
-            late = self._sending.cancelled_caught
-        finally:
-            self._sending = None
-        if late:
-            self._broken = True
-            await trio.aclose_forcefully(self._stream)
-            raise trio.BrokenResourceError("the client does not read its answer")
+    async def wait_send_all_might_not_block(self) -> None:
+        """As the stream's own."""
+        await self._stream.wait_send_all_might_not_block()
 
     def _in_our_words(self, data: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
         """What is to be sent; Hypercorn's own answers to broken HTTP get a body."""
         if any(request.answering for request in self._open):
             return data
         head = bytes(data[:12])
-        if not head.startswith(b"HTTP/1.1 4"):
+        if not head.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5")):
             return data
         self._refused = True  # what it still says belongs to the answer that was replaced
         return raw_error(int(head[9:]))
@@ -295,16 +249,7 @@ class ClientStream(trio.abc.HalfCloseableStream):
         try:
             await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._broken = True
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """As the stream's own."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        """As the stream's own."""
-        await self.release()
-        await self._stream.send_eof()
+            self._sender.is_lost = True
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -319,13 +264,22 @@ class ClientStream(trio.abc.HalfCloseableStream):
                 self._discarding = True
                 self._buffer.clear()
                 self._made_room.unpark_all()
+                await self._send_eof()
                 with trio.move_on_after(LINGER):
                     await self._over.wait()
         finally:
-            await self._stream.aclose()
+            with trio.move_on_after(LAST_SEND):  # TLS says goodbye
+                await self._stream.aclose()
+
+    async def _send_eof(self) -> None:
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):  # TLS is not
+            try:
+                await self._stream.send_eof()
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                self._sender.is_lost = True
 
     def _is_still_sending(self) -> bool:
-        if self._ended or self._broken:
+        if self._ended or self._sender.is_lost:
             return False
         unfinished = any(not request.body_is_complete for request in self._open)
         return unfinished or self._header_since is not None

@@ -11,6 +11,7 @@ import math
 from http import HTTPStatus
 from typing import Any
 
+from supervisor.http.request_scope import REQUEST_ID, new_request_id
 from supervisor.http.values import Headers, Response, json_response
 from supervisor.interface import (
     AtCapacity,
@@ -94,10 +95,14 @@ def refusal_response(refusal: Refusal) -> Response:
 def raw_error(status: int, detail: str | None = None) -> bytes:
     """A whole HTTP/1.1 answer, for what is refused before there is a request; then close."""
     response = detail_response(status, detail or HTTPStatus(status).phrase, CLOSE)
-    length = ("content-length", str(len(response.body)))
+    headers = (
+        ("content-type", response.content_type),
+        ("content-length", str(len(response.body))),
+        (REQUEST_ID, new_request_id()),
+        *response.headers,
+    )
     head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-    for name, value in (("content-type", response.content_type), length, *response.headers):
-        head.append(f"{name}: {value}")
+    head += [f"{name}: {value}" for name, value in headers]
     return "\r\n".join([*head, "", ""]).encode("ascii") + response.body
 
 

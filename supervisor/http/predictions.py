@@ -18,6 +18,7 @@ from protocol.messages import Trace
 from supervisor.http.errors import invalid_response, refusal_response
 from supervisor.http.preferences import accepts_event_stream, preference
 from supervisor.http.request_body import OFF_THE_LOOP, BadRequest, PredictionBody, read_body
+from supervisor.http.request_scope import REQUEST_ID
 from supervisor.http.stream import Streaming, follow, not_opted_in
 from supervisor.http.values import Response, json_response
 from supervisor.input_identity import input_identity
@@ -119,6 +120,7 @@ async def _asked(
         is_training=is_training,
         identity=identity,
         size=len(request.body),
+        request_id=request.headers.get(REQUEST_ID),
     )
 
 

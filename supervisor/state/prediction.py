@@ -50,6 +50,7 @@ class Prediction:
         input_size: bytes of JSON, roughly.
         queued: the clock when it was accepted, if it may have to wait; then `queue_time` says how
             long it did.
+        request_id: of the request that asked for it, for the log.
         history: what has happened.
     """
 
@@ -63,6 +64,7 @@ class Prediction:
     identity: bytes | None = None
     input_size: int = 0
     queued: float | None = None
+    request_id: str | None = None
     created_at: datetime = field(factory=lambda: datetime.now(UTC))
     status: PredictionStatus = field(default=PredictionStatus.STARTING, init=False)
     started_at: datetime | None = field(default=None, init=False)

@@ -42,7 +42,7 @@ async def ends_cleanly(server: Server, number: signal.Signals, temporary: Path) 
     assert not any(line["level"] == "RAW" for line in server.lines), server.lines
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [*SIGNALS, signal.SIGHUP, signal.SIGQUIT])
 async def test_an_idle_server_ends_and_leaves_nothing(number, temporary) -> None:
     async with serving("echo.py:Predictor", TMPDIR=str(temporary)) as server:
         assert await server.output(text="once") == "once"
@@ -110,6 +110,28 @@ async def test_with_await_explicit_shutdown_sigterm_is_ignored(temporary) -> Non
         assert await server.output(text="still here") == "still here"
         with within(30):
             assert await server.stop(signal.SIGINT) == 0
+
+
+async def test_what_runs_under_nohup_ignores_the_end_of_its_terminal() -> None:
+    async with serving("echo.py:Predictor", command=("nohup", *COMMAND)) as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert await server.output(text="still here") == "still here"
+        with within(30):
+            assert await server.stop() == 0
+
+
+async def test_a_certificate_that_cannot_be_used_is_one_line_and_exit_code_2() -> None:
+    with within(20):
+        result = await trio.run_process(
+            [*COMMAND, "serve", "echo.py:Predictor", "--port", "0", "--tls-cert", "echo.py"],
+            cwd=MODELS,
+            env=environment(),
+            capture_stderr=True,
+            check=False,
+        )
+    assert result.returncode == 2
+    assert result.stderr.startswith(b"coglet-trio: error: --tls-cert: echo.py cannot be used: ")
+    assert result.stderr.count(b"\n") == 1
 
 
 async def test_a_port_that_is_taken_is_one_clear_line() -> None:

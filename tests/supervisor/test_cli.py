@@ -119,6 +119,7 @@ def test_help_names_every_option_its_variables_and_its_default(command) -> None:
         (["serve", "predict.py", "--prt", "1"], "No such option"),
         (["serve", "predict.py", "--port"], "requires an argument"),
         (["sreve"], "No such command"),
+        (["serve", "p.py", "--auth-token", ""], "--auth-token: a token is visible ASCII"),
         (["serve", "p.py", "--python", "/nowhere/python"], "/nowhere/python: no such program"),
     ],
 )
@@ -147,6 +148,15 @@ def test_serve_runs_the_server_with_what_was_asked(command, served) -> None:
     assert config.times.cancel_grace == 0.5
     assert config.limits.max_logs == 1024
     assert config.python is None
+
+
+def test_an_origin_may_be_given_more_than_once(command, served) -> None:
+    origins = ("--cors-origin", "https://a.example", "--cors-origin", "http://b,http://c")
+    assert command("serve", "predict.py", *origins)[0] == 7
+    assert command("serve", "predict.py")[0] == 7
+    given, default = served
+    assert given.cors_origins == ("https://a.example", "http://b", "http://c")
+    assert default.cors_origins == ()
 
 
 def test_a_switch_can_be_turned_off_against_the_environment(command, served, monkeypatch) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 import pytest
 
-from supervisor.cli.options import GROUPS, OPTIONS, default_of
+from supervisor.cli.options import AUTH_TOKEN_FILE, GROUPS, OPTIONS, default_of
 from supervisor.cli.resolve import UsageError, resolve, secret_variables
 from supervisor.cli.values import SECONDS, SIZE, TEXT
 from supervisor.config import Config, Limits, Times, WorkerOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 REF = {"ref": "predict.py:Predictor"}
 
@@ -31,7 +36,7 @@ def test_every_field_of_the_configuration_has_exactly_one_row() -> None:
     fields |= {f"limits.{field.name}" for field in attrs.fields(Limits)}
     fields.discard("secret_environment")  # follows from the rows
     fields.discard("worker_descriptors")  # follows from the limit that we were started with
-    rows = [option.field for option in OPTIONS]
+    rows = [option.field for option in OPTIONS if option is not AUTH_TOKEN_FILE]
     assert sorted(rows) == sorted(fields)
 
 
@@ -55,7 +60,12 @@ def test_without_anything_but_a_model_all_is_default() -> None:
     assert found == Config(
         predictor_ref="predict.py:Predictor",
         secret_environment=frozenset(
-            {"WEBHOOK_AUTH_TOKEN", "COGLET_WEBHOOK_AUTH_TOKEN", "COGLET_WEBHOOK_SECRET"}
+            {
+                "COGLET_AUTH_TOKEN",
+                "COGLET_WEBHOOK_AUTH_TOKEN",
+                "COGLET_WEBHOOK_SECRET",
+                "WEBHOOK_AUTH_TOKEN",
+            }
         ),
     )
 
@@ -282,7 +292,11 @@ def test_what_is_marked_secret_is_withheld_by_all_its_names() -> None:
     port = next(option for option in OPTIONS if option.name == "port")
     token = attrs.evolve(port, name="some-token", kind=TEXT, secret=True)
     assert secret_variables((token,)) == {"COGLET_SOME_TOKEN", "PORT"}
-    assert secret_variables(OPTIONS) >= {"WEBHOOK_AUTH_TOKEN", "COGLET_WEBHOOK_SECRET"}
+    assert secret_variables(OPTIONS) >= {
+        "WEBHOOK_AUTH_TOKEN",
+        "COGLET_WEBHOOK_SECRET",
+        "COGLET_AUTH_TOKEN",
+    }
 
 
 def test_secrets_are_shown_neither_by_errors_nor_by_the_configuration() -> None:
@@ -318,3 +332,91 @@ def test_a_stop_that_may_take_too_long_is_a_notice() -> None:
     assert "a stop can take 34 s" in notice
     assert "30 s after SIGTERM" in notice
     assert notices({"grace": "20"}, COGLET_TERMINATION_GRACE="60") == []
+
+
+def test_a_token_comes_from_a_flag_the_environment_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from-a-file\n")
+    assert configured({"auth-token": "t0"}).auth_token == "t0"
+    assert configured(COGLET_AUTH_TOKEN="t1").auth_token == "t1"
+    assert configured({"auth-token-file": str(file)}).auth_token == "from-a-file"
+    assert configured(COGLET_AUTH_TOKEN_FILE=str(file)).auth_token == "from-a-file"
+    assert "t0" not in repr(configured({"auth-token": "t0"}))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "--auth-token-file: cannot read .*token: No such file or directory"),
+        (b"", "--auth-token-file: a token is visible ASCII"),
+        (b" \n", "--auth-token-file: a token is visible ASCII"),
+        (b"two words", "--auth-token-file: a token is visible ASCII"),
+        (b"\xff\xfe", "--auth-token-file: .*token holds no text"),
+    ],
+)
+def test_a_file_without_a_token_is_refused_and_not_shown(
+    tmp_path: Path, content: bytes | None, complaint: str
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UsageError, match=complaint) as caught:
+        configured({"auth-token-file": str(file)})
+    assert "words" not in str(caught.value)
+
+
+def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("t")
+    with pytest.raises(UsageError, match="--auth-token and --auth-token-file are both given"):
+        configured({"auth-token-file": str(file)}, COGLET_AUTH_TOKEN="t")
+    with pytest.raises(UsageError, match="--tls-key is given, but no --tls-cert"):
+        configured({"tls-key": "key.pem"})
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("*", ("*",)),
+        ("https://a.example, HTTP://b.example:81", ("https://a.example", "http://b.example:81")),
+        ("capacitor://localhost", ("capacitor://localhost",)),
+        ("none", ()),
+    ],
+)
+def test_origins(text: str, origins: tuple[str, ...]) -> None:
+    assert configured(COGLET_CORS_ORIGIN=text).cors_origins == origins
+
+
+@pytest.mark.parametrize("text", ["a.example", "https://a.example/", "https://u@a", ",", "null"])
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--cors-origin: .*origin"):
+        configured({"cors-origin": text})
+
+
+# --- who can reach it --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_pod", "warned"),
+    [
+        ({}, False, None),
+        ({"host": "localhost"}, False, None),
+        ({"host": "::1"}, False, None),
+        ({"host": "127.8.8.8"}, False, None),
+        ({"host": "0.0.0.0"}, False, "whoever reaches 0.0.0.0 can run predictions"),
+        ({"host": "::"}, True, "whoever reaches :: can run predictions"),
+        ({"host": "my-machine"}, False, "set --auth-token"),
+        ({"host": "0.0.0.0", "auth-token": "t"}, True, None),
+        ({}, True, "probes and other pods cannot reach it; serve with --host 0.0.0.0"),
+        ({"auth-token": "t"}, True, "probes and other pods cannot reach it"),
+        ({"uds": "s"}, True, None),
+        ({"uds": "s", "host": "0.0.0.0"}, False, None),
+    ],
+)
+def test_a_likely_mistake_about_the_address_is_warned_about_once(
+    flags: dict[str, str], is_pod: bool, warned: str | None
+) -> None:
+    environ = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"} if is_pod else {}
+    found = notices(flags, **environ)
+    assert len(found) == (warned is not None)
+    assert warned is None or warned in found[0]

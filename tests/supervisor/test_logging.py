@@ -167,6 +167,14 @@ def test_secrets_are_struck_out_wherever_they_stand(monkeypatch, capsys, log_for
     assert written.count("[secret]") >= 3
 
 
+def test_a_token_from_a_flag_or_a_file_is_struck_out(capsys) -> None:
+    configure_logging(attrs.evolve(CONFIG, auth_token="tok-1234"))
+    structlog.get_logger("t").info("sent tok-1234")
+    written = capsys.readouterr().err
+    assert "tok-1234" not in written
+    assert "sent [secret]" in written
+
+
 def test_a_secret_too_short_to_hide_tears_no_line_apart(monkeypatch, lines) -> None:
     monkeypatch.setenv("WEBHOOK_AUTH_TOKEN", "e")
     configure_logging(CONFIG)

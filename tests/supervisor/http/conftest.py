@@ -15,6 +15,8 @@ from tests.supervisor.http.fake_service import FakeService, Running, Serve
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from supervisor.http.listening import Listening
+
 
 @pytest.fixture
 def service() -> FakeService:
@@ -31,9 +33,9 @@ def serve(service: FakeService) -> Serve:
         draining = Draining()
         async with trio.open_nursery() as nursery:
             start = functools.partial(serve_http, service, config, draining=draining)
-            port: int = await nursery.start(start)
+            found: Listening = await nursery.start(start)
             with trio.fail_after(15):
-                yield Running(port, draining, nursery.cancel_scope)
+                yield Running(found, draining, nursery.cancel_scope)
             nursery.cancel_scope.cancel()
 
     return running

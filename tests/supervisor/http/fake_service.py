@@ -14,6 +14,7 @@ from protocol.messages import LogSource, Metric, MetricMode
 from supervisor.allocator import Allocator
 from supervisor.config import Limits
 from supervisor.http.draining import Draining
+from supervisor.http.listening import Listening
 from supervisor.interface import (
     HealthReport,
     HealthState,
@@ -166,9 +167,14 @@ class FakeService(PredictionService):
 class Running:
     """A server that listens."""
 
-    port: int
+    found: Listening
     draining: Draining
     scope: trio.CancelScope
+
+    @property
+    def port(self) -> int:
+        assert self.found.port is not None
+        return self.found.port
 
     @property
     def url(self) -> str:

@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from supervisor.config import Config, Limits, Times
-from supervisor.http.server import ListenError, serve_http
+from supervisor.http.listening import ListenError
+from supervisor.http.server import serve_http
 
 if TYPE_CHECKING:
     from tests.supervisor.http.fake_service import FakeService, Serve
@@ -245,3 +246,47 @@ async def test_a_big_answer_has_a_length_and_arrives_whole(
             status, _, body = await read_answer(stream)
             assert status == 200
             assert json.loads(body)["output"] == service.output
+
+
+# --- clients that say all they want to say, and wait ----------------------------------------------
+
+
+async def test_a_client_that_ends_its_half_is_answered_what_costs_nothing(
+    service: FakeService, serve: Serve
+) -> None:
+    get = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(get + get)
+        await stream.send_eof()
+        assert (await read_to_end(stream)).count(b"HTTP/1.1 503 ") == 2
+
+
+async def test_a_client_that_ends_its_half_gets_the_whole_of_an_answer_that_has_begun(
+    service: FakeService, serve: Serve
+) -> None:
+    service.output = "y" * 20_000_000
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(message())
+        begin = await stream.receive_some()
+        await stream.send_eof()
+        assert len(begin + await read_to_end(stream)) > 20_000_000
+
+
+async def test_a_client_that_ends_its_half_cancels_the_prediction_that_it_waits_for(
+    service: FakeService, serve: Serve
+) -> None:
+    service.hold = True
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(message())
+        await service.submitted.wait()
+        await stream.send_eof()
+        await service.handles[0].wait()
+        assert service.handles[0].is_canceled
+        assert await read_to_end(stream) == b""
+
+
+async def test_a_body_that_ends_with_the_clients_half_is_incomplete(serve: Serve) -> None:
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabc")
+        await stream.send_eof()
+        assert (await read_to_end(stream)).count(b"HTTP/1.1") == 1

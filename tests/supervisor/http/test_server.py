@@ -289,16 +289,29 @@ async def test_expect_100_continue(serve: Serve) -> None:
         assert (await read_answer(stream))[0] == 200
 
 
-async def test_http_2_with_prior_knowledge(serve: Serve) -> None:
-    async with (
-        serve() as running,
-        httpx.AsyncClient(base_url=running.url, http1=False, http2=True) as client,
-    ):
-        answer = await client.post("/predictions", json={"id": "h2"})
-        assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
-        running.draining.begin()
-        answer = await client.post("/predictions", json={})
-        assert (answer.http_version, answer.status_code) == ("HTTP/2", 503)
+async def test_http_2_is_refused_in_http_1(serve: Serve) -> None:
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(preface)
+        status, headers, body = await read_answer(stream)
+        assert (status, headers["connection"]) == (505, "close")
+        assert json.loads(body) == {"detail": "HTTP Version Not Supported"}
+        assert await stream.receive_some() == b""
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n",
+        b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n",
+    ],
+)
+async def test_a_request_to_change_the_protocol_is_ignored(serve: Serve, upgrade: bytes) -> None:
+    async with serve() as running, await running.connect() as stream:
+        for _ in range(2):
+            await stream.send_all(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n" + upgrade + b"\r\n")
+            status, headers, _ = await read_answer(stream)
+            assert (status, "upgrade" in headers) == (503, False)
 
 
 async def test_a_connection_serves_more_than_a_thousand_requests(serve: Serve) -> None:
@@ -317,3 +330,140 @@ async def test_pipelined_requests_are_answered_in_order(service: FakeService, se
         places = [everything.index(b'"id":"%b"' % name) for name in (b"p0", b"p1", b"p4", b"last")]
         assert places == sorted(places)
         assert len(service.handles) == 6
+
+
+async def test_chunked_bodies_of_many_pieces_arrive_whole(
+    service: FakeService, serve: Serve
+) -> None:
+    head = message(b"").replace(b"content-length: 0", b"transfer-encoding: chunked")
+    body = b'{"input":{"x":"chunked"}}'
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(head)
+        for place in range(0, len(body), 5):
+            piece = body[place : place + 5]
+            await stream.send_all(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await stream.send_all(b"0\r\ntrailer: yes\r\n\r\n")
+        assert (await read_answer(stream))[0] == 200
+    assert service.handles[0].request.input == {"x": "chunked"}
+
+
+# --- the header ---------------------------------------------------------------------------------
+
+
+def _request_of(size: int) -> bytes:
+    """A request whose line and header have so many bytes."""
+    head = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\nx: "
+    return head + b"a" * (size - len(head) - 4) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(("size", "status"), [(4096, 503), (4097, 431), (8000, 431)])
+async def test_the_limit_of_a_header_is_exact(serve: Serve, size: int, status: int) -> None:
+    async with serve(limits=Limits(max_header=4096)) as running:
+        async with await running.connect() as stream:
+            await stream.send_all(_request_of(size))
+            assert (await read_answer(stream))[0] == status
+        async with await running.connect() as stream:  # not the first on its connection
+            await stream.send_all(_request_of(100) + _request_of(size))
+            assert (await read_answer(stream))[0] == 503
+            assert (await read_answer(stream))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET http://other.example:81/health-check HTTP/1.1", 200),
+        (b"GET HTTPS://other.example/health-check?x=1 HTTP/1.1", 200),
+        (b"GET http://other.example HTTP/1.1", 200),
+        (b"GET /health%2dcheck HTTP/1.1", 200),
+        (b"GET /health-check?a=b&c=%ff HTTP/1.1", 200),
+        (b"GET //health-check HTTP/1.1", 404),
+        (b"GET /%ff%00%0d%0a HTTP/1.1", 404),
+        (b"GET /predictions/a%2Fb/cancel HTTP/1.1", 404),
+        (b"GET health-check HTTP/1.1", 400),
+        (b"GET ftp://x/health-check HTTP/1.1", 400),
+        (b"GET http:///health-check HTTP/1.1", 400),
+        (b"GET ?a HTTP/1.1", 400),
+        (b"OPTIONS * HTTP/1.1", 404),
+        (b"CONNECT x:443 HTTP/1.1", 400),
+        (b"BREW / HTTP/1.1", 405),
+        (b"GET / HTTP/3.0", 505),
+        (b"GET /" + b"%61" * 5000 + b" HTTP/1.1", 404),
+    ],
+)
+async def test_every_form_of_a_target_is_understood_or_refused(
+    serve: Serve, line: bytes, status: int
+) -> None:
+    async with serve() as running, await running.connect() as stream:
+        await stream.send_all(line + b"\r\nhost: x\r\n\r\n")
+        assert (await read_answer(stream))[0] == status
+
+
+@pytest.mark.parametrize("path", ["/", "/health-check", "/openapi.json"])
+async def test_head_is_get_without_the_body(serve: Serve, path: str) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        get, head = await client.get(path), await client.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["content-length"] == str(len(get.content))
+
+
+# --- ids and traces -----------------------------------------------------------------------------
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_kept"),
+    [("mine-1.2_3~4:5", True), ("a b", False), ("x" * 129, False), ("", False), ("ä", False)],
+)
+async def test_every_answer_has_the_id_of_its_request(
+    service: FakeService, serve: Serve, sent: str, is_kept: bool
+) -> None:
+    headers = {"x-request-id": sent.encode("latin-1")}
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        for method, path, status in [
+            ("POST", "/predictions", 200),
+            ("GET", "/nope", 404),
+            ("DELETE", "/", 405),
+        ]:
+            answer = await client.request(method, path, headers=headers)
+            assert answer.status_code == status
+            if is_kept:
+                assert answer.headers["x-request-id"] == sent
+            else:
+                assert len(answer.headers["x-request-id"]) == 32
+        async with await running.connect() as stream:
+            await stream.send_all(b"garbage\r\n\r\n")
+            _, plain, _ = await read_answer(stream)
+            assert len(plain["x-request-id"]) == 32
+    given = service.handles[0].request.request_id
+    assert given is not None
+    assert (given == sent) == is_kept
+
+
+@pytest.mark.parametrize(
+    ("headers", "passed_on"),
+    [
+        ([("traceparent", PARENT)], (PARENT, "")),
+        ([("traceparent", PARENT), ("tracestate", "a=1,b@c=2")], (PARENT, "a=1,b@c=2")),
+        (
+            [("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2")],
+            (PARENT, "a=1,b=2"),
+        ),
+        ([("traceparent", PARENT), ("tracestate", "no state")], (PARENT, "")),
+        ([("traceparent", PARENT), ("traceparent", PARENT)], None),
+        ([("traceparent", PARENT.upper()), ("tracestate", "a=1")], None),
+        ([("traceparent", "x\u00e4")], None),
+        ([("tracestate", "a=1")], None),
+    ],
+)
+async def test_only_a_sound_trace_is_passed_on(
+    service: FakeService,
+    serve: Serve,
+    headers: list[tuple[str, str]],
+    passed_on: tuple[str, str] | None,
+) -> None:
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        assert (await client.post("/predictions", headers=raw)).status_code == 200
+    trace = service.handles[0].request.trace
+    assert (trace and (trace.traceparent, trace.tracestate)) == passed_on

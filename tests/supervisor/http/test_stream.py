@@ -222,9 +222,9 @@ async def listening(tmp_path: Path) -> AsyncIterator[Listening]:
     async with serving(worker) as served, trio.open_nursery() as nursery:
         await worker.set_up()
         config = Config("model.py", port=0)
-        port = await nursery.start(partial(serve_http, served.service, config))
+        found = await nursery.start(partial(serve_http, served.service, config))
         with trio.fail_after(15):
-            yield Listening(worker, served, port)
+            yield Listening(worker, served, found.port)
         worker.die(EXITED)
         nursery.cancel_scope.cancel()
 

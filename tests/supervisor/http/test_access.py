@@ -1,0 +1,174 @@
+"""The token and other origins, on real sockets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from supervisor.http.access import Access
+
+if TYPE_CHECKING:
+    from tests.supervisor.http.fake_service import FakeService, Serve
+
+# --- the token ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/predictions"),
+        ("PUT", "/predictions/x"),
+        ("POST", "/predictions/x/cancel"),
+        ("GET", "/"),
+        ("GET", "/openapi.json"),
+        ("POST", "/shutdown"),
+        ("GET", "/nope"),
+        ("DELETE", "/predictions"),
+        ("GET", "/health-check/"),
+        ("OPTIONS", "/predictions"),
+    ],
+)
+async def test_without_the_token_nothing_is_served(
+    service: FakeService, serve: Serve, method: str, path: str
+) -> None:
+    async with (
+        serve(auth_token="s3cret") as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        answer = await client.request(method, path)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json() == {"detail": "a valid bearer token is required"}
+        assert (await client.get("/health-check")).status_code == 200
+    assert service.handles == []
+    assert service.shutdown_requests == 0
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        ("Bearer s3cret", 200),
+        ("bearer  s3cret", 200),
+        ("Bearer s3cre", 401),
+        ("Bearer s3crett", 401),
+        ("Bearer S3CRET", 401),
+        ("Bearer", 401),
+        ("Basic s3cret", 401),
+        ("s3cret", 401),
+        ("Bearer s3cret, Bearer x", 401),
+        ("Bearer ä", 401),
+    ],
+)
+async def test_the_token_has_to_be_shown_exactly(
+    serve: Serve, authorization: str, status: int
+) -> None:
+    headers = {"authorization": authorization.encode("latin-1")}
+    async with (
+        serve(auth_token="s3cret") as running,
+        httpx.AsyncClient(base_url=running.url, headers=headers) as client,
+    ):
+        assert (await client.post("/predictions")).status_code == status
+
+
+async def test_a_big_body_without_the_token_is_not_read(service: FakeService, serve: Serve) -> None:
+    async with (
+        serve(auth_token="s3cret") as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        answer = await client.post("/predictions", content=b"x" * 5_000_000)
+        assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("token", "client", "authorization", "may"),
+    [
+        (None, ("127.0.0.1", 1), None, True),
+        (None, ("::1", 1), None, True),
+        (None, ("::ffff:127.0.0.1", 1), None, True),
+        (None, None, None, True),
+        (None, ("10.0.0.1", 1), None, False),
+        (None, ("10.0.0.1", 1), "Bearer x", False),
+        ("t", ("127.0.0.1", 1), None, False),
+        ("t", None, None, False),
+        ("t", ("10.0.0.1", 1), "Bearer t", True),
+    ],
+)
+def test_who_may_list(
+    token: str | None, client: tuple[str, int] | None, authorization: str | None, may: bool
+) -> None:
+    assert Access(token).may_list(client, authorization) is may
+
+
+# --- other origins ------------------------------------------------------------------------------
+
+APP = "https://app.example"
+PREFLIGHT = {"access-control-request-method": "POST"}
+
+
+async def test_other_origins_may_not_unless_they_are_named(serve: Serve) -> None:
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        answer = await client.options("/predictions", headers={"origin": APP, **PREFLIGHT})
+        assert answer.status_code == 405
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        answer = await client.post("/predictions", headers={"origin": APP})
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert "vary" not in answer.headers
+
+
+async def test_a_page_of_an_origin_that_was_named(serve: Serve) -> None:
+    origin = {"origin": APP}
+    async with (
+        serve(cors_origins=("https://other.example", APP), auth_token="t") as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        answer = await client.options("/predictions/x", headers=origin | PREFLIGHT)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["access-control-allow-origin"] == APP
+        assert "PUT" in answer.headers["access-control-allow-methods"].split(", ")
+        allowed = answer.headers["access-control-allow-headers"].split(", ")
+        wanted = {"authorization", "content-type", "prefer", "last-event-id", "traceparent"}
+        assert wanted <= set(allowed)
+        assert answer.headers["vary"] == "origin"
+        assert "access-control-allow-credentials" not in answer.headers
+
+        token = {"authorization": "Bearer t"}
+        for headers, path, status in [
+            (token, "/predictions", 200),
+            ({}, "/predictions", 401),
+            (token, "/nope", 404),
+        ]:
+            answer = await client.post(path, headers=origin | headers)
+            assert answer.status_code == status
+            assert answer.headers["access-control-allow-origin"] == APP
+            assert "x-request-id" in answer.headers["access-control-expose-headers"]
+            assert answer.headers["vary"] == "origin"
+
+
+async def test_a_page_of_another_origin(serve: Serve) -> None:
+    async with (
+        serve(cors_origins=(APP,)) as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        other = {"origin": "https://app.example.evil"}
+        answer = await client.options("/predictions", headers=other | PREFLIGHT)
+        assert answer.status_code == 405
+        assert "access-control-allow-origin" not in answer.headers
+        answer = await client.options("/predictions", headers={"origin": APP})
+        assert answer.status_code == 405  # no preflight
+        answer = await client.get("/health-check")
+        assert answer.headers["vary"] == "origin"
+
+
+async def test_every_origin(serve: Serve) -> None:
+    async with (
+        serve(cors_origins=("*",)) as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        for headers in ({"origin": APP}, {"origin": "null"}):
+            answer = await client.options("/predictions", headers=headers | PREFLIGHT)
+            assert answer.status_code == 204
+            assert answer.headers["access-control-allow-origin"] == "*"
+            assert "vary" not in answer.headers
+            assert "access-control-allow-credentials" not in answer.headers
