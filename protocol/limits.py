@@ -28,3 +28,6 @@ PROTOCOL_VERSION: Final = 1
 CAPTURE_PIPE: Final = 1024 * 1024
 """Bytes that the pipe behind the worker's fd 1 and 2 holds, if the system allows it: as much as
 Linux lets an unprivileged process ask for (`/proc/sys/fs/pipe-max-size`). Ours."""
+
+LEVELS_MAX: Final = 127
+"""Arrays and objects inside each other, the outermost included: what coglet's worker reads."""

@@ -58,3 +58,43 @@ def test_what_is_not_json(text: bytes) -> None:
 def test_what_is_not_utf_8(text: bytes) -> None:
     with pytest.raises(NotUtf8):
         loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"", "it is empty"),
+        (b'{"x":"abc', "it ends too early"),
+        (b"\xef\xbb\xbf{}", "it begins with a byte order mark"),
+        (b'{"x":NaN}', "NaN is no number in JSON (byte 5)"),
+        (b'{"x":-Infinity}', "Infinity is no number in JSON (byte 6)"),
+        (b'{"x":1e400}', "a number is too big for a float of 64 bits"),
+        (b'{"x":' + b"1" * 4301 + b"}", "an integer has more than 4300 digits"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (b'["\\ud800"]', "\\ud800 is half of a surrogate pair (byte 2)"),
+        (b'["\\\\\\uD800 and more text"]', "\\uD800 is half of a surrogate pair (byte 4)"),
+        (b'["\\ud83d\\ude00\\ude00"]', "\\ude00 is half of a surrogate pair (byte 14)"),
+        (b'["\\ud800\\ud83d\\ude00"]', "\\ud800 is half of a surrogate pair (byte 2)"),
+        (b'["\\\\ud800', "it ends too early"),
+        (b"[1}", "JSON is malformed: expected ',' or ']' (byte 2)"),
+    ],
+)
+def test_it_is_said_why_it_is_not_json(text: bytes, reason: str) -> None:
+    for payload in (text, bytearray(text), memoryview(text)):
+        with pytest.raises(NotJson) as caught:
+            loads(payload)
+        assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [(b'{"x":"ab\xff"}', 8), (b"\xff", 0), (b'{"\xed\xa0\x80":1}', 2)]
+)
+def test_the_place_that_is_not_utf_8_is_one_in_the_document(text: bytes, place: int) -> None:
+    with pytest.raises(NotUtf8, match=f"^byte {place} is not UTF-8: "):
+        loads(text)
+
+
+def test_levels() -> None:
+    assert loads(b'[{"a":[]},[],[]]', levels=3) == [{"a": []}, [], []]
+    with pytest.raises(NotJson, match=r"^it is nested in more than 2 levels$"):
+        loads(b'[{"a":[]},[],[]]', levels=2)
