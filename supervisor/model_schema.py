@@ -10,7 +10,6 @@ of the Rust library that both of us use; the rest is worded here from the kind o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from typing import Any, Final, TypeAlias
 
 import jsonschema_rs
@@ -18,6 +17,7 @@ import structlog
 from attrs import frozen
 
 from protocol.json_text import dumps
+from supervisor.input_errors import errors_in
 from supervisor.interface import InputError, InvalidInput
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     "CleanedInput",
     "InputSchema",
     "ModelSchema",
+    "Node",
+    "documents_file_output",
     "documents_streaming",
     "documents_training",
 ]
@@ -38,9 +40,6 @@ MASK: Final = "**********"
 
 MESSAGE_MAX: Final = 1000
 """Characters of one error message; the library quotes the wrong value, however big it is."""
-
-ERRORS_MAX: Final = 100
-"""Errors in one answer: a long list of wrong items has one for each."""
 
 ROOT: Final = "__root__"
 """coglet's name for the input as a whole in the `loc` of an error."""
@@ -105,6 +104,9 @@ class InputSchema:
     ) -> None:
         schema = _with_optional(schema, frozenset(optional))
         properties = _child(schema, "properties")
+        self.document = document
+        self.properties: Node = properties
+        """What is said of each input, by its name."""
         self._known = _known_names(schema)
         self._nulls = _null_when_absent(properties, schema.get("required"))
         self._secrets = frozenset(name for name in properties if _is_secret(properties[name]))
@@ -145,19 +147,24 @@ class InputSchema:
         try:
             if self._validator.is_valid(values):
                 return
-            # Only now, for the words: a secret must not come back in the error about it.
-            found = self._validator.iter_errors(values)
-            masked = (self._masked_validator or self._validator).iter_errors(values)
-            errors = [
-                hidden if _top_name(error) in self._secrets else error
-                for error, hidden in islice(zip(found, masked, strict=True), ERRORS_MAX)
-            ]
+            errors = self._errors(values)
         except (ValueError, RecursionError) as error:
             # The library gives up on a value with more than a few hundred levels.
             too_deep = InputError(_loc(ROOT), "the input is nested too deeply")
             raise InvalidInput([too_deep]) from error
         errors.sort(key=_place_in_schema)
         raise InvalidInput([_input_error(error) for error in errors])
+
+    def _errors(self, values: dict[str, Any]) -> list[jsonschema_rs.ValidationError]:
+        found = errors_in(values, self._validator)
+        if not self._secrets:
+            return found
+        # A secret must not come back in the error about it.
+        masked = errors_in(values, self._masked_validator)
+        return [
+            hidden if _top_name(error) in self._secrets else error
+            for error, hidden in zip(found, masked, strict=True)
+        ]
 
 
 def documents_streaming(document: dict[str, Any] | None) -> bool:
@@ -170,6 +177,12 @@ def documents_training(document: dict[str, Any] | None) -> bool:
     """Whether a document says that the model can be trained."""
     schemas = _child(_child(document, "components"), "schemas")
     return "TrainingInput" in schemas or "/trainings" in _child(document, "paths")
+
+
+def documents_file_output(document: dict[str, Any] | None) -> bool:
+    """Whether the output may be one file, which is a text: so it is if nothing is said of it."""
+    output = _child(_child(_child(document, "components"), "schemas"), "Output")
+    return bool(output.get("type", "string") == "string")
 
 
 # --- reading the document ---------------------------------------------------------------------
@@ -292,13 +305,13 @@ def _input_error(error: jsonschema_rs.ValidationError) -> InputError:
     match error.kind:
         case jsonschema_rs.ValidationErrorKind.Required(property=name):
             place = f"{place}/{name}" if place else name
-            return InputError(_loc(place), "Field required", "value_error.missing")
+            return InputError(_loc(_shortened(place)), "Field required", "value_error.missing")
         case jsonschema_rs.ValidationErrorKind.Enum(options=options):
             quoted, _, _ = error.message.partition(" is not one of ")
             message = f"{quoted} is not one of {dumps(options).decode()}"
         case _:
             message = error.message
-    return InputError(_loc(place or ROOT), _shortened(message))
+    return InputError(_loc(_shortened(place) or ROOT), _shortened(message))
 
 
 def _shortened(message: str) -> str:

@@ -22,6 +22,8 @@ _LEVELS: Final = {
     "trace": "debug",
 }
 
+_NAMES_MAX: Final = 20
+
 
 class Telemetry:
     """The supervisor's events."""
@@ -98,9 +100,12 @@ class Telemetry:
         )
 
     def inputs_dropped(self, prediction_id: str, names: list[str]) -> None:
-        """A client sent inputs that the model does not have."""
+        """A client sent inputs that the model does not have; the first of them are named."""
         self._prediction.warning(
-            "Stripped unknown input fields", prediction_id=prediction_id, fields=names
+            "Stripped unknown input fields",
+            prediction_id=prediction_id,
+            fields=[name[:100] for name in names[:_NAMES_MAX]],
+            **({"more": len(names) - _NAMES_MAX} if len(names) > _NAMES_MAX else {}),
         )
 
     def metric_ignored(self, prediction_id: str, name: str, reason: str) -> None:

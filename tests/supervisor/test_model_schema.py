@@ -4,8 +4,15 @@ from typing import Any
 
 import pytest
 
+from supervisor.input_errors import ERRORS_MAX, PARTS_MAX
 from supervisor.interface import InputError, InvalidInput
-from supervisor.model_schema import ERRORS_MAX, MASK, MESSAGE_MAX, InputSchema, ModelSchema
+from supervisor.model_schema import (
+    MASK,
+    MESSAGE_MAX,
+    InputSchema,
+    ModelSchema,
+    documents_file_output,
+)
 
 PROPERTIES: dict[str, Any] = {
     "text": {"type": "string", "title": "Text"},
@@ -230,7 +237,7 @@ def test_a_big_value_is_not_echoed_whole(schema: ModelSchema) -> None:
 
 
 def test_the_number_of_errors_is_bounded(schema: ModelSchema) -> None:
-    assert len(errors_of(schema.input, {"text": "a", "masks": [1] * 5000})) == ERRORS_MAX
+    assert len(errors_of(schema.input, {"text": "a", "masks": [1] * 500})) == ERRORS_MAX
 
 
 def test_a_value_too_deep_for_the_library_is_an_invalid_input(schema: ModelSchema) -> None:
@@ -298,3 +305,61 @@ def test_streaming_is_allowed_by_the_marker_alone() -> None:
     assert ModelSchema(whole, is_train=False).allows_streaming
     whole["paths"]["/predictions"] = {"post": {"x-cog-streaming": "yes"}}
     assert not ModelSchema(whole, is_train=False).allows_streaming
+
+
+@pytest.mark.parametrize(
+    ("output", "may_be"),
+    [
+        ({"type": "string", "format": "uri"}, True),
+        ({"type": "string"}, True),
+        ({}, True),
+        ({"$ref": "#/components/schemas/Other"}, True),
+        ({"type": "array", "items": {"type": "string", "format": "uri"}}, False),
+        ({"type": "object"}, False),
+        ({"type": "integer"}, False),
+    ],
+)
+def test_whether_the_output_may_be_a_file(output: dict[str, Any], may_be: bool) -> None:
+    document = {"components": {"schemas": {"Output": output}}}
+    assert documents_file_output(document) is may_be
+    assert documents_file_output(None)
+    assert documents_file_output({})
+
+
+def test_a_place_is_not_said_longer_than_a_message() -> None:
+    schema = ModelSchema(
+        {
+            "components": {
+                "schemas": {
+                    "Input": {
+                        "properties": {
+                            "a": {"type": "object", "additionalProperties": {"type": "integer"}}
+                        }
+                    }
+                }
+            }
+        },
+        is_train=False,
+    )
+    with pytest.raises(InvalidInput) as caught:
+        schema.input.clean({"a": {"k" * 100_000: "x"}})
+    (error,) = caught.value.errors
+    assert len(error.loc[2]) < 2000
+
+
+def test_of_very_many_errors_the_first_is_said_and_no_time_lost() -> None:
+    inputs = {
+        "properties": {
+            "items": {"type": "array", "items": {"type": "string"}},
+            "keys": {"type": "array", "items": {"type": "string", "x-cog-secret": True}},
+        }
+    }
+    schema = ModelSchema({"components": {"schemas": {"Input": inputs}}}, is_train=False)
+    with pytest.raises(InvalidInput) as caught:
+        schema.input.clean({"items": list(range(1_000_000))})
+    assert [error.msg for error in caught.value.errors] == ['0 is not of type "string"']
+    with pytest.raises(InvalidInput) as caught:
+        schema.input.clean({"keys": [*(["hunter2"] * PARTS_MAX), 12345]})
+    (error,) = caught.value.errors
+    assert error.loc == ("body", "input", f"keys/{PARTS_MAX}")
+    assert error.msg == f'{MASK} is not of type "string"'
