@@ -58,7 +58,7 @@ class Times:
     header_timeout: float = 15.0
     """An HTTP connection, or the first byte of a request → the end of the request's header."""
     body_timeout: float = 30.0
-    """Between two pieces of a request's body."""
+    """For each 64 KiB of a request's body that the client has to send."""
     write_timeout: float = 30.0
     """For each 64 KiB of a response that the client has to take."""
     idle_timeout: float = 75.0

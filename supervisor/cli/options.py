@@ -440,7 +440,7 @@ OPTIONS: Final = (
     _time("restart-jitter", "Share by which each pause is made shorter or longer.", values.SHARE),
     _time("restart-reset", "Ready for so long, and the next restart counts as the first."),
     _time("header-timeout", "A connection, or a request's first byte, until its header is read."),
-    _time("body-timeout", "Between two pieces of a request's body."),
+    _time("body-timeout", "For each 64 KiB of a request's body."),
     _time("write-timeout", "For each 64 KiB of a response that the client has to take."),
     _time("idle-timeout", "A response's end until the next request on the same connection."),
     _time("stream-heartbeat", "Silence on an event stream until a comment is sent."),

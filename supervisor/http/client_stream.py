@@ -8,7 +8,7 @@ How long the next byte may take depends on what the connection is doing:
 
 - before a request: `header_timeout` for the first one, `idle_timeout` between two;
 - inside a header: `header_timeout` for all of it, however often a byte arrives;
-- inside a body: `body_timeout` from piece to piece;
+- inside a body: `body_timeout` for each 64 KiB of it, however often a byte arrives;
 - while the answer is pending: for ever.
 
 A client that closes its sending half may have gone, or may wait for an answer: nobody can tell.
@@ -106,7 +106,8 @@ class ClientStream(trio.abc.Stream):
         self._made_room = trio.lowlevel.ParkingLot()
         self._over = trio.Event()
         now = trio.current_time()
-        self._last_data = now
+        self._piece_since = now
+        self._piece_size = 0
         self._header_since: float | None = now if put_back else None
         self._silent_until = now + times.header_timeout
 
@@ -119,7 +120,7 @@ class ClientStream(trio.abc.Stream):
             request = OpenRequest(self, scope, is_safe=is_safe)
             self._open.add(request)
             self._header_since = None
-            self._last_data = trio.current_time()
+            self._begin_piece()
             self.rearm()
             try:
                 yield request
@@ -147,6 +148,7 @@ class ClientStream(trio.abc.Stream):
     async def _pump_once(self) -> bool:
         while len(self._buffer) >= READ_AHEAD and not self._discarding:
             await self._made_room.park()
+            self._begin_piece()  # it was not the client that took its time
         data: bytes | bytearray = b""
         with trio.CancelScope(deadline=self._deadline()) as self._reading:
             try:
@@ -156,12 +158,18 @@ class ClientStream(trio.abc.Stream):
         if self._reading.cancelled_caught:
             await self._time_out()
         elif data and not self._discarding:
-            self._last_data = trio.current_time()
+            self._piece_size += len(data)
+            if self._piece_size >= CHUNK:
+                self._begin_piece()
             if not self._open and self._header_since is None:
-                self._header_since = self._last_data
+                self._header_since = trio.current_time()
             self._buffer += data
             self._read_something.unpark_all()
         return bool(data)
+
+    def _begin_piece(self) -> None:
+        self._piece_since = trio.current_time()
+        self._piece_size = 0
 
     def rearm(self) -> None:
         """A request has begun, gone on or ended: see to what that means for its client's end."""
@@ -171,7 +179,7 @@ class ClientStream(trio.abc.Stream):
 
     def _deadline(self) -> float:
         if any(request.awaits_body for request in self._open):
-            return self._last_data + self._times.body_timeout
+            return self._piece_since + self._times.body_timeout
         if self._open:
             return math.inf
         if self._header_since is not None:

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from supervisor.config import Times
-from supervisor.http.client_stream import READ_AHEAD, ClientStream
+from supervisor.http.client_stream import CHUNK, READ_AHEAD, ClientStream
 
 TIMES = Times(header_timeout=15, body_timeout=30, write_timeout=20, idle_timeout=75)
 
@@ -83,16 +83,64 @@ async def test_a_body_that_stops_is_answered_with_408_and_its_request_cancelled(
 ) -> None:
     far = Far(nursery)
     with far.client.request() as request:
-        for _ in range(5):  # progress counts, however long it takes in all
-            await trio.sleep(29)
-            await far.stream.send_all(b"x")
-            await far.client.receive_some()
+        await trio.sleep(20)
+        await far.stream.send_all(b"x" * CHUNK)  # a whole piece: the next one has its own time
+        await far.client.receive_some()
         start = trio.current_time()
         await trio.sleep_forever()
     assert request.scope.cancelled_caught
     assert trio.current_time() - start == 30
     await far.raw.aclose()
     assert (await far.read_rest()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_body_may_not_trickle(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    far = Far(nursery)
+    start = trio.current_time()
+
+    async def trickle() -> None:
+        while True:
+            await far.stream.send_all(b"x" * 100)
+            await trio.sleep(1)
+
+    with far.client.request() as request:
+        nursery.start_soon(trickle)
+        await trio.sleep_forever()
+    assert request.scope.cancelled_caught
+    assert trio.current_time() - start == 30
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_slow_body_that_comes_on_is_waited_for(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    far = Far(nursery)
+    read = 0
+    with far.client.request() as request:
+
+        async def send() -> None:
+            for _ in range(100):
+                await far.stream.send_all(b"x" * (CHUNK // 2))
+                await trio.sleep(14)
+
+        nursery.start_soon(send)
+        while read < 100 * (CHUNK // 2):
+            read += len(await far.client.receive_some())
+    assert not request.scope.cancelled_caught
+
+
+async def test_the_time_in_which_we_do_not_read_a_body_is_not_the_clients(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    far = Far(nursery)
+    with far.client.request() as request:
+        nursery.start_soon(far.stream.send_all, b"x" * (READ_AHEAD + 10))
+        await trio.sleep(1000)
+        assert len(await far.client.receive_some()) >= READ_AHEAD
+        await trio.sleep(29)
+    assert not request.scope.cancelled_caught
 
 
 async def test_while_the_answer_is_pending_the_client_may_be_silent(
