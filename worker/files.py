@@ -65,8 +65,10 @@ class InputFiles:
             InputFailure: from here or from the result, without naming the input.
         """
         if url[:5].lower() == "data:":
-            content, mime_type = _decode_data_url(url)
-            path = self._new_path("file" + (mimetypes.guess_extension(mime_type) or ""))
+            content, mime_type, name = _decode_data_url(url)
+            if not name:
+                name = "file" + (mimetypes.guess_extension(mime_type) or "")
+            path = self._new_path(name)
             with _explained():
                 self._folder.write(path, content)
             return lambda: path
@@ -83,7 +85,7 @@ class InputFiles:
     def stream(self, url: str, *, trusted: bool) -> Callable[[], IO[bytes]]:
         """As `path`, but the result answers an open file."""
         if url[:5].lower() == "data:":
-            content, _ = _decode_data_url(url)
+            content, _, _ = _decode_data_url(url)
             return lambda: io.BytesIO(content)
         path = self.path(url, trusted=trusted)
         return lambda: self.open(path())
@@ -166,10 +168,14 @@ def _file_name(url: str) -> str:
         path = urlsplit(url).path
     except ValueError as error:
         raise InputFailure("is not a URL") from error  # the error may tell the password
-    name = unquote_plus(path.rpartition("/")[2], errors="replace")
+    return _safe(unquote_plus(path.rpartition("/")[2], errors="replace")) or "file"
+
+
+def _safe(name: str) -> str:
+    """A name for a file in a folder of ours; "" if none can be made of `name`."""
     name = name.replace("/", "_").replace("\0", "_")
     if not name.strip("."):
-        return "file"
+        return ""
     if len(name.encode()) <= FILE_NAME_MAX:
         return name
     stem, extension = os.path.splitext(name)
@@ -179,16 +185,27 @@ def _file_name(url: str) -> str:
     return f"{stem.encode()[:room].decode(errors='ignore')}~{extension}"
 
 
-def _decode_data_url(url: str) -> tuple[bytes, str]:
-    """The content of a `data:` URL and its MIME type."""
+def _decode_data_url(url: str) -> tuple[bytes, str, str]:
+    """The content of a `data:` URL, its MIME type, and the file's name or ""."""
     header, comma, body = url[5:].partition(",")
     if not comma:
         raise InputFailure("is not a data URL: the comma before the data is missing")
     mime_type, *parameters = header.split(";")
+    mime_type = mime_type or "text/plain"
+    name = _safe(_name_parameter(parameters))
     if not parameters or parameters[-1].strip().lower() != "base64":
-        return unquote_to_bytes(body), mime_type or "text/plain"
+        return unquote_to_bytes(body), mime_type, name
     try:
         content = b64decode(unquote_to_bytes(body) if "%" in body else body)
     except (binascii.Error, ValueError) as error:
         raise InputFailure(f"is not a data URL: {error}") from error
-    return content, mime_type or "text/plain"
+    return content, mime_type, name
+
+
+def _name_parameter(parameters: list[str]) -> str:
+    """What the supervisor says of a file that came in a form (`;name=cat.png`), percent-encoded."""
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip().lower() == "name":
+            return unquote(value, errors="replace")
+    return ""

@@ -147,6 +147,9 @@ def test_what_does_not_fit_is_left_for_the_schema_to_refuse(annotation: Any, val
         ("data:text/csv;BASE64,aGVsbG8=", "hello", "file.csv"),
         ("data:application/x-of-nobody,x", "x", "file"),
         ("data:text/plain,", "", "file.txt"),
+        ("data:image/png;name=a%20%C3%A9.jpg;base64,aGVsbG8=", "hello", "a é.jpg"),
+        ("data:;name=..%2F..%00;base64,aGVsbG8=", "hello", ".._.._"),
+        ("data:text/csv; NAME=...,x", "x", "file.csv"),
     ],
 )
 def test_data_urls(url: str, content: str, name: str) -> None:
