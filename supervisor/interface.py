@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from attrs import Factory, field, frozen
 
@@ -18,8 +18,12 @@ from protocol.messages import Trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from supervisor.form_inputs import FormField
+
 __all__ = [
+    "OFF_THE_LOOP",
     "AtCapacity",
+    "CheckedInput",
     "DuplicateId",
     "Event",
     "EventKind",
@@ -41,6 +45,9 @@ __all__ = [
     "TooManyFollowers",
     "Webhook",
 ]
+
+OFF_THE_LOOP: Final = 256 * 1024
+"""Bytes of JSON from which a request is looked at in a thread, so that nobody waits for it."""
 
 
 class PredictionStatus(Enum):
@@ -119,6 +126,22 @@ class Webhook:
 
 
 @frozen
+class CheckedInput:
+    """An input beside the model's schema."""
+
+    schema: object
+    """By which it was checked. The next worker may have another one."""
+    values: dict[str, Any]
+    """As the worker gets it."""
+    shown: dict[str, Any]
+    """The same with its secrets masked."""
+    dropped: tuple[str, ...] = ()
+    """Names that the model does not know."""
+    refusal: InvalidInput | None = None
+    """Why it does not fit, if so: kept until it is its turn among the reasons to refuse."""
+
+
+@frozen
 class PredictionRequest:
     """A prediction as a front end asks for it, its shape checked, its input not yet."""
 
@@ -135,6 +158,8 @@ class PredictionRequest:
     """`supervisor.input_identity` of `input`; None: the service makes it if it needs it."""
     size: int = field(default=0, kw_only=True)
     """What `input` weighs as JSON, in bytes, roughly: for what is remembered."""
+    checked: CheckedInput | None = field(default=None, kw_only=True)
+    """What `Service.prepare` has found."""
     request_id: str | None = field(default=None, kw_only=True)
     """The front end's id of the request that asked for it, for the log."""
 
@@ -307,6 +332,18 @@ class PredictionHandle(Protocol):
 
 class Service(Protocol):
     """The one door for every front end."""
+
+    def form_input(self, fields: list[FormField], *, is_training: bool = False) -> Any:
+        """The input that a form means to the model; from any thread. It may be no object."""
+        ...
+
+    async def prepare(self, request: PredictionRequest) -> PredictionRequest:
+        """Do before `submit` or `put` what takes long for a big input, in a thread.
+
+        They do it themselves, and hold up everybody, for a request that was not prepared. What is
+        wrong with the input is raised by them, not here.
+        """
+        ...
 
     def submit(self, request: PredictionRequest) -> PredictionHandle:
         """Accept a prediction: validate its input, then look for a slot or a place to wait.

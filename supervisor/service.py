@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from attrs import evolve
 
+from supervisor.checked_input import check_input
+from supervisor.form_inputs import form_input
 from supervisor.input_identity import input_identity
 from supervisor.interface import (
+    OFF_THE_LOOP,
     AtCapacity,
     DuplicateId,
     HealthReport,
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from supervisor.allocator import Allocator
     from supervisor.config import Limits
     from supervisor.deliveries import Deliveries
+    from supervisor.form_inputs import FormField
     from supervisor.interface import PredictionRequest
+    from supervisor.model_schema import InputSchema
     from supervisor.state.health import WorkerHealth
     from supervisor.supervision import Supervision
     from supervisor.telemetry import Telemetry
@@ -73,6 +78,20 @@ class PredictionService:
         self.shutdown_was_requested = False
         """Whether somebody has asked for the end: who asks again is in a hurry."""
         self._shutdown_to, self._shutdown = trio.open_memory_channel[None](1)
+
+    def form_input(self, fields: list[FormField], *, is_training: bool = False) -> Any:
+        """The input that a form means to the model; from any thread."""
+        schema = self._inputs(is_training=is_training)
+        if schema is None:
+            return form_input(fields, {}, None)
+        return form_input(fields, schema.properties, schema.document)
+
+    async def prepare(self, request: PredictionRequest) -> PredictionRequest:
+        """Do in a thread what `submit` and `put` would need long for; what is small is theirs."""
+        if request.size < OFF_THE_LOOP:
+            return request
+        schema = self._inputs(is_training=request.is_training)
+        return await trio.to_thread.run_sync(_prepared, request, schema)
 
     def submit(self, request: PredictionRequest) -> Job:
         """Accept a prediction, or raise one of the refusals of `supervisor.interface`."""
@@ -178,20 +197,26 @@ class PredictionService:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _checked(self, prediction_id: str, request: PredictionRequest) -> Prediction:
+    def _inputs(self, *, is_training: bool) -> InputSchema | None:
+        """The schema of what was asked for; None: the model is not known yet."""
         schema = self._supervision.schema
-        checked = shown = request.input
-        if schema is not None:
-            inputs = schema.training_input if request.is_training else schema.input
-            cleaned = inputs.clean(request.input)
-            if cleaned.dropped:
-                self._telemetry.inputs_dropped(prediction_id, list(cleaned.dropped))
-            checked = cleaned.values
-            shown = inputs.mask_secrets(checked)
+        if schema is None:
+            return None
+        return schema.training_input if is_training else schema.input
+
+    def _checked(self, prediction_id: str, request: PredictionRequest) -> Prediction:
+        schema = self._inputs(is_training=request.is_training)
+        checked = request.checked
+        if checked is None or checked.schema is not schema:
+            checked = check_input(request.input, schema)
+        if checked.refusal is not None:
+            raise checked.refusal
+        if checked.dropped:
+            self._telemetry.inputs_dropped(prediction_id, list(checked.dropped))
         return Prediction(
             id=prediction_id,
-            input=checked,
-            shown_input=shown,
+            input=checked.values,
+            shown_input=checked.shown,
             limits=self._limits,
             context=request.context,
             trace=request.trace,
@@ -205,6 +230,12 @@ class PredictionService:
     def _over(self, job: Job) -> None:
         del self._in_flight[job.prediction.id]
         self._finished.add(job, trio.current_time())
+
+
+def _prepared(request: PredictionRequest, schema: InputSchema | None) -> PredictionRequest:
+    checked = check_input(request.input, schema)
+    identity = None if request.id is None else _identity(request)
+    return evolve(request, checked=checked, identity=identity)
 
 
 def _identity(request: PredictionRequest) -> bytes:

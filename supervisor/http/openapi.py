@@ -121,7 +121,8 @@ def _runs(kind: str, known: Node) -> Node:
     response = f"{title}Response" if f"{title}Response" in known else "coglet.Prediction"
     body = _request(kind, known)
     is_needed = "required" in body
-    answers = _answers(kind, response)
+    has_file = _object(known, "Output").get("format") == "uri"
+    answers = _answers(kind, response, has_file=has_file)
     paths = {
         f"/{kind}s": {
             "get": _list(kind),
@@ -178,7 +179,7 @@ def _content(schema: Node, is_needed: bool) -> Node:
     return {"content": {"application/json": {"schema": schema}}, "required": is_needed}
 
 
-def _answers(kind: str, response: str) -> Node:
+def _answers(kind: str, response: str, *, has_file: bool) -> Node:
     headers = {"Preference-Applied": header("What of `Prefer` was heeded.")}
     links = {
         f"{name}_{kind}": {
@@ -188,14 +189,21 @@ def _answers(kind: str, response: str) -> Node:
         for name in ("get", "put")
     }
     result = answer("Its result", ref(response), headers=headers, links=links)
+    if has_file:
+        result["content"]["application/octet-stream"] = {
+            "schema": {"type": "string", "format": "binary"}
+        }
     if kind == "prediction":
         result["content"]["text/event-stream"] = {"schema": EVENT}
     state = ref("coglet.Prediction")
     return {
         "200": result,
         "202": answer("It is in flight", state, headers=headers, links=links),
-        "400": answer("The body is not JSON", ref("coglet.Detail")),
-        "406": answer("It cannot be streamed", ref("coglet.Refused")),
+        "400": answer("The body is not what it says it is", ref("coglet.Detail")),
+        "406": answer(
+            "It cannot be streamed, or is no file",
+            {"anyOf": [ref("coglet.Refused"), ref("coglet.Detail")]},
+        ),
         "409": answer("No slot is free, or the id is in flight", ref("coglet.Refused")),
         "413": answer("The body is too large", ref("coglet.Detail")),
         "415": answer("The body has a type that is not read", ref("coglet.Detail")),

@@ -16,12 +16,12 @@ import trio
 
 from protocol.messages import Trace
 from supervisor.http.errors import invalid_response, refusal_response
+from supervisor.http.file_answer import not_acceptable, result_response
 from supervisor.http.preferences import accepts_event_stream, preference
-from supervisor.http.request_body import OFF_THE_LOOP, BadRequest, PredictionBody, read_body
+from supervisor.http.request_body import BadRequest, PredictionBody, read_body
 from supervisor.http.request_scope import REQUEST_ID
 from supervisor.http.stream import Streaming, follow, not_opted_in
 from supervisor.http.values import Response, json_response
-from supervisor.input_identity import input_identity
 from supervisor.interface import (
     InputError,
     PredictionHandle,
@@ -48,9 +48,10 @@ async def create_prediction(
     client said how long it wants to wait.
     """
     try:
-        body = await read_body(request)
+        body = await read_body(request, service, is_training=is_training)
         is_stream = _wants_stream(service, request, streaming, is_training=is_training)
-        handle = service.submit(await _asked(request, body, body.id, is_training=is_training))
+        asked = _asked(request, body, body.id, is_training=is_training)
+        handle = service.submit(await service.prepare(asked))
     except BadRequest as error:
         return error.response
     except Refusal as refusal:
@@ -73,11 +74,11 @@ async def put_prediction(
     What is in flight is reported as it is now, what has succeeded with this input is not run again.
     """
     try:
-        body = await read_body(request)
+        body = await read_body(request, service, is_training=is_training)
         _check_id(body, prediction_id, is_training=is_training)
         is_stream = _wants_stream(service, request, streaming, is_training=is_training)
-        asked = await _asked(request, body, prediction_id, is_training=is_training)
-        handle, is_new = service.put(asked)
+        asked = _asked(request, body, prediction_id, is_training=is_training)
+        handle, is_new = service.put(await service.prepare(asked))
     except BadRequest as error:
         return error.response
     except Refusal as refusal:
@@ -104,12 +105,9 @@ def state(view: PredictionView) -> dict[str, Any]:
 # --- what is asked for ------------------------------------------------------------------------
 
 
-async def _asked(
+def _asked(
     request: Request, body: PredictionBody, prediction_id: str | None, *, is_training: bool
 ) -> PredictionRequest:
-    identity = None
-    if prediction_id is not None and len(request.body) >= OFF_THE_LOOP:
-        identity = await trio.to_thread.run_sync(input_identity, body.input)
     return PredictionRequest(
         body.input,
         prediction_id,
@@ -118,8 +116,7 @@ async def _asked(
         webhook=_webhook(body),
         output_file_prefix=body.output_file_prefix,
         is_training=is_training,
-        identity=identity,
-        size=len(request.body),
+        size=body.size,
         request_id=request.headers.get(REQUEST_ID),
     )
 
@@ -140,7 +137,12 @@ def _trace(request: Request) -> Trace | None:
 def _wants_stream(
     service: Service, request: Request, streaming: Streaming, *, is_training: bool
 ) -> bool:
+    """Whether it is answered with events; what cannot be answered as it is wanted is refused."""
     if not accepts_event_stream(request.headers.get("accept")):
+        prefer = preference(request.headers.get("prefer"))
+        refusal = None if is_training else not_acceptable(request, service.openapi())
+        if refusal is not None and prefer.patience > 0:
+            raise BadRequest(refusal)
         return False
     if is_training:
         error = "Training endpoints do not support streaming responses."
@@ -180,14 +182,14 @@ async def _answer(handle: PredictionHandle, request: Request) -> Response:
         if not prefer.lets_go:
             handle.cancel()
         raise
-    return _result(view, prefer.applied(in_time=view.status.is_terminal))
+    return await _result(request, view, prefer.applied(in_time=view.status.is_terminal))
 
 
 async def _report(handle: PredictionHandle, request: Request) -> Response:
     """Of a prediction that was there before: at once, unless the client says that it waits."""
     prefer = preference(request.headers.get("prefer"))
     view = handle.view() if prefer.wait is None else await _wait(handle, prefer.patience)
-    return _result(view, prefer.applied(in_time=view.status.is_terminal))
+    return await _result(request, view, prefer.applied(in_time=view.status.is_terminal))
 
 
 async def _wait(handle: PredictionHandle, seconds: float) -> PredictionView:
@@ -196,9 +198,9 @@ async def _wait(handle: PredictionHandle, seconds: float) -> PredictionView:
     return handle.view()
 
 
-def _result(view: PredictionView, applied: str) -> Response:
+async def _result(request: Request, view: PredictionView, applied: str) -> Response:
     if view.status.is_terminal:
-        return json_response(200, view.as_result(), _applied(applied))
+        return await result_response(request, view, _applied(applied))
     return json_response(202, state(view), _applied(applied))
 
 

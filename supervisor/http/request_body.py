@@ -1,12 +1,14 @@
 """The body of a request for a prediction: from bytes to a value whose shape is right.
 
-Strict where coglet is (`spec/http-api.md`, "Bad requests"), and with a JSON answer for every
-mistake. An error names the field and the place, and does not repeat what the client sent.
+JSON, or a form, in plain or encoded. Strict where coglet is (`spec/http-api.md`, "Bad requests"),
+and with a JSON answer for every mistake. An error names the field and the place, and does not
+repeat what the client sent.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -14,17 +16,28 @@ import trio
 
 from protocol.errors import NotJson, NotUtf8
 from protocol.json_text import dumps, loads
-from supervisor.http.errors import detail_response, invalid_response
-from supervisor.http.preferences import is_json
-from supervisor.interface import InputError
+from protocol.limits import LEVELS_MAX
+from supervisor.http.content_coding import (
+    CODINGS,
+    Corrupt,
+    TooLarge,
+    UnknownCoding,
+    coding_of,
+    decode,
+)
+from supervisor.http.errors import detail_response, invalid_response, too_large_response
+from supervisor.http.multipart import MULTIPART, BadForm, form_fields
+from supervisor.http.preferences import is_json, media_type
+from supervisor.interface import OFF_THE_LOOP, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from supervisor.form_inputs import FormField
     from supervisor.http.values import Request, Response
+    from supervisor.interface import Service
 
-__all__ = ["OFF_THE_LOOP", "BadRequest", "PredictionBody", "read_body"]
-
-OFF_THE_LOOP: Final = 256 * 1024
-"""Bytes from which a body is parsed in a thread."""
+__all__ = ["BadRequest", "PredictionBody", "read_body"]
 
 
 class BadRequest(Exception):
@@ -35,8 +48,8 @@ class BadRequest(Exception):
         self.response = response
 
 
-class PredictionBody(msgspec.Struct, frozen=True):
-    """What a client may say of a prediction. Unknown keys are ignored, as in coglet."""
+class _Said(msgspec.Struct, frozen=True):
+    """What a client may say of a prediction in JSON. Unknown keys are ignored, as in coglet."""
 
     id: str | None = None
     input: Any = None
@@ -49,55 +62,104 @@ class PredictionBody(msgspec.Struct, frozen=True):
     output_file_prefix: str | None = None
 
 
+class PredictionBody(_Said, frozen=True):
+    """What a client has said of a prediction."""
+
+    size: int = 0
+    """Bytes that it has as JSON, roughly."""
+
+
 _raw_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-async def read_body(request: Request) -> PredictionBody:
-    """Parse the body of `request`; big ones in a thread. No body at all means `{}`.
+async def read_body(
+    request: Request, service: Service, *, is_training: bool = False
+) -> PredictionBody:
+    """Understand the body of `request`; big ones in a thread. No body at all means `{}`.
+
+    Args:
+        request: the request, its body as it was sent.
+        service: knows what a form's texts mean to the model.
+        is_training: whether they are the inputs of a training.
 
     Raises:
-        BadRequest: 400 not JSON, 415 another content type, 422 JSON of the wrong shape.
+        BadRequest: 400 not JSON or no form, 413 too large once it is decoded, 415 another content
+            type or coding, 422 JSON of the wrong shape.
     """
     content_type = request.headers.get("content-type")
     if content_type is None and not request.body:
         return PredictionBody(input={})
     # Without a content type coglet ignores a body; it is JSON in all likelihood.
-    if content_type is not None and not is_json(content_type):
-        detail = "Expected request with `Content-Type: application/json`"
+    is_form = content_type is not None and media_type(content_type) == MULTIPART
+    if content_type is not None and not is_form and not is_json(content_type):
+        detail = f"Expected request with `Content-Type: application/json`, or `{MULTIPART}`"
         raise BadRequest(detail_response(415, detail))
-    if len(request.body) < OFF_THE_LOOP:
-        return _parse(request.body)
-    return await trio.to_thread.run_sync(_parse, request.body)
+    coding = _coding(request)
+    read_form = partial(service.form_input, is_training=is_training) if is_form else None
+    if coding is None and len(request.body) < OFF_THE_LOOP:
+        return _understood(request, coding, read_form)
+    return await trio.to_thread.run_sync(_understood, request, coding, read_form)
+
+
+def _coding(request: Request) -> str | None:
+    try:
+        coding = coding_of(request.headers.get("content-encoding"))
+    except UnknownCoding as error:
+        accepted = ", ".join(CODINGS)
+        detail = f"The request's body may have one `Content-Encoding`, of: {accepted}"
+        headers = (("accept-encoding", accepted),)
+        raise BadRequest(detail_response(415, detail, headers)) from error
+    return coding if request.body else None
+
+
+def _understood(
+    request: Request, coding: str | None, read_form: Callable[[list[FormField]], Any] | None
+) -> PredictionBody:
+    data = request.body if coding is None else _decoded(request, coding)
+    if read_form is None:
+        return _parse(data)
+    try:
+        fields = form_fields(data, request.headers["content-type"])
+    except BadForm as error:
+        detail = f"Failed to parse the request body as {MULTIPART}: {error}"
+        raise BadRequest(detail_response(400, detail)) from error
+    return _with_object(_Said(input=read_form(fields)), len(data))
+
+
+def _decoded(request: Request, coding: str) -> bytes:
+    try:
+        return decode(request.body, coding, request.max_body)
+    except Corrupt as error:
+        detail = f"Failed to decode the request body as {coding}: {error}"
+        raise BadRequest(detail_response(400, detail)) from error
+    except TooLarge as error:
+        raise BadRequest(too_large_response(request.max_body)) from error
 
 
 def _parse(data: bytes) -> PredictionBody:
     try:
         # First all of it: a typed decoder skips unknown fields without a look at their UTF-8.
-        body = msgspec.convert(loads(data), PredictionBody)
+        said = msgspec.convert(loads(data, levels=LEVELS_MAX), _Said)
     except (NotJson, NotUtf8) as error:
-        detail = f"Failed to parse the request body as JSON: {_reason(data, error)}"
+        detail = f"Failed to parse the request body as JSON: {error}"
         raise BadRequest(detail_response(400, detail)) from error
     except msgspec.ValidationError as error:
         raise BadRequest(_wrong_shape(str(error))) from error
     repeated = _repeated_key(data)
     if repeated is not None:
         raise BadRequest(_wrong_shape(f"duplicate field `{repeated[:100]}`"))
-    if body.input is None:
-        return msgspec.structs.replace(body, input={})
-    if not isinstance(body.input, dict):
-        raise BadRequest(invalid_response([_not_an_object(body.input)]))
-    return body
+    return _with_object(said, len(data))
 
 
-def _reason(data: bytes, error: NotJson | NotUtf8) -> str:
-    if not data:
-        return "it is empty"
-    if isinstance(error.__cause__, RecursionError):
-        return "it is nested too deeply"
-    return str(error)
+def _with_object(said: _Said, size: int) -> PredictionBody:
+    if said.input is not None and not isinstance(said.input, dict):
+        raise BadRequest(invalid_response([_not_an_object(said.input)]))
+    body = PredictionBody(**msgspec.structs.asdict(said), size=size)
+    return body if body.input is not None else msgspec.structs.replace(body, input={})
 
 
 def _wrong_shape(what: str) -> Response:
+    what = re.sub(r"^Invalid enum value '.*'", "Invalid enum value", what, flags=re.DOTALL)
     what = re.sub(r" - at `\$\.?(.*)`\Z", r" at \1", what)
     return detail_response(422, f"Failed to deserialize the JSON body into the target type: {what}")
 

@@ -27,6 +27,8 @@ class Request:
     headers: Mapping[str, str] = Factory(dict)
     """By lower-case name; several of one name are joined by a comma."""
     body: bytes = b""
+    max_body: int = 100 * 1024 * 1024
+    """Bytes that the body may have, decoded."""
     at_end: Callable[[Callable[[], object]], object] = lambda _: None
     """Takes what is to be called when the request is over, answered or not."""
     query: Mapping[str, str] = Factory(dict)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+from attrs import evolve
 from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from protocol import messages as m
+from supervisor.checked_input import check_input
+from supervisor.form_inputs import FormField
+from supervisor.input_identity import input_identity
 from supervisor.interface import (
+    OFF_THE_LOOP,
     AtCapacity,
     DuplicateId,
     HealthState,
@@ -29,6 +35,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trio.testing import MockClock
+
+    from supervisor.interface import CheckedInput
+    from supervisor.model_schema import InputSchema
 
 S = PredictionStatus
 SCHEMA = {
@@ -143,6 +152,99 @@ async def test_the_time_of_waiting_is_told_where_there_is_a_queue(
         await worker.slots[0].receive()
         await worker.done("p1")
         assert (await ending(job)).metrics.get("queue_time") == waited
+
+
+async def test_a_big_input_is_looked_at_in_a_thread_and_then_no_more(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up(schema=SCHEMA)
+        small = PredictionRequest({"text": "hi"}, "p1", size=OFF_THE_LOOP - 1)
+        assert await served.service.prepare(small) is small
+        big = PredictionRequest({"text": "hi", "key": "hunter2", "x": 1}, "p1", size=OFF_THE_LOOP)
+        threads: list[str] = []
+
+        def check(raw: dict[str, Any], schema: InputSchema | None) -> CheckedInput:
+            threads.append(threading.current_thread().name)
+            return check_input(raw, schema)
+
+        monkeypatch.setattr("supervisor.service.check_input", check)
+        prepared = await served.service.prepare(big)
+        assert prepared.identity == input_identity(big.input)
+        job = served.service.submit(prepared)
+        assert (len(threads), threads == [threading.current_thread().name]) == (1, False)
+        assert job.view().input == {"text": "hi", "key": "**********", "seed": None}
+        predict = await worker.slots[0].receive()
+        assert predict.input == {"text": "hi", "key": "hunter2", "seed": None}
+        await worker.done("p1")
+        await ending(job)
+        assert served.service.put(prepared) == (job, False)
+
+
+async def test_what_is_wrong_with_a_big_input_is_said_when_it_is_its_turn(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up(schema=SCHEMA)
+        job = served.ask("p1")
+        wrong = await served.service.prepare(PredictionRequest({}, "p1", size=OFF_THE_LOOP))
+        assert served.service.put(wrong) == (job, False)
+        with pytest.raises(DuplicateId):
+            served.service.submit(wrong)
+        with pytest.raises(InvalidInput) as caught:
+            served.service.submit(evolve(wrong, id="p2"))
+        assert [error.loc for error in caught.value.errors] == [("body", "input", "text")]
+
+
+async def test_what_was_checked_by_another_schema_is_checked_again(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        early = await served.service.prepare(PredictionRequest({}, "p1", size=OFF_THE_LOOP))
+        await worker.set_up(schema=SCHEMA)
+        with pytest.raises(InvalidInput):
+            served.service.submit(early)
+
+
+async def test_a_form_is_read_by_the_models_schema(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        fields = [FormField("text", "1"), FormField("seed", "1")]
+        assert served.service.form_input(fields) == {"text": "1", "seed": "1"}
+        await worker.set_up(schema=SCHEMA)
+        assert served.service.form_input(fields) == {"text": "1", "seed": 1}
+
+
+async def test_a_form_for_a_training_is_read_by_its_own_schema(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    inputs = {
+        "Input": {"properties": {"n": {"type": "string"}}},
+        "TrainingInput": {"properties": {"n": {"type": "integer"}}},
+    }
+    worker = FakeWorker(tmp_path)
+    async with serving(worker) as served:
+        await worker.set_up(schema={"components": {"schemas": inputs}})
+        assert served.service.form_input([FormField("n", "1")]) == {"n": "1"}
+        assert served.service.form_input([FormField("n", "1")], is_training=True) == {"n": 1}
+
+
+async def test_of_many_dropped_inputs_the_first_are_named(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    with capture_logs() as logs:
+        async with serving(worker) as served:
+            await worker.set_up(schema=SCHEMA)
+            served.ask("p1", **{f"{number:03}" + "x" * 1000: 1 for number in range(100)})
+    (dropped,) = [entry for entry in logs if entry["event"] == "Stripped unknown input fields"]
+    assert dropped["fields"] == [f"{number:03}" + "x" * 97 for number in range(20)]
+    assert dropped["more"] == 80
 
 
 async def test_one_client_who_asks_again_at_once_is_never_refused(

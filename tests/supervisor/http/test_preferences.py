@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from supervisor.http.preferences import accepts_event_stream, is_json, preference
+from supervisor.http.preferences import accepted, accepts_event_stream, is_json, preference
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,30 @@ def test_an_event_stream_has_to_be_named(accept: str | None, wanted: bool) -> No
 )
 def test_json_has_several_types(content_type: str, json: bool) -> None:
     assert is_json(content_type) is json
+
+
+@pytest.mark.parametrize(
+    ("accept", "as_json", "as_png", "png_by_name"),
+    [
+        (None, 1, 1, 0),
+        ("", 1, 1, 0),
+        ("*/*", 1, 1, 0),
+        ("nonsense", 1, 1, 0),
+        ("application/json", 1, 0, 0),
+        ("image/png", 0, 1, 1),
+        ("IMAGE/PNG", 0, 1, 1),
+        ("image/*", 0, 1, 1),
+        ("image/*, */*;q=0.8", 0.8, 1, 1),
+        ("image/*;q=0.1, image/png;q=0.7, */*;q=0.8", 0.8, 0.7, 0.7),
+        ("image/png;q=0, */*", 1, 0, 0),
+        ("image/jpeg", 0, 0, 0),
+        ("text/html, *; q=.2, */*; q=.2", 0.2, 0.2, 0),
+        ("image/png ; Q=.5", 0, 0.5, 0.5),
+    ],
+)
+def test_how_much_a_type_is_wanted(
+    accept: str | None, as_json: float, as_png: float, png_by_name: float
+) -> None:
+    assert accepted(accept, "application/json") == as_json
+    assert accepted(accept, "image/png") == as_png
+    assert accepted(accept, "image/png", by_name=True) == png_by_name

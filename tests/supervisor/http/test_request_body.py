@@ -1,33 +1,38 @@
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
+import msgspec
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.http.request_body import (
-    OFF_THE_LOOP,
-    BadRequest,
-    PredictionBody,
-    read_body,
-)
+from supervisor.http.content_coding import CODINGS
+from supervisor.http.request_body import BadRequest, PredictionBody, read_body
 from supervisor.http.values import Request
+from supervisor.interface import OFF_THE_LOOP
+from tests.supervisor.http.fake_service import FakeService
 
 JSON = {"content-type": "application/json"}
+MIB = 1024 * 1024
 
 
-async def refusal(body: bytes, headers: dict[str, str] = JSON) -> tuple[int, Any]:
+async def refusal(
+    body: bytes, headers: dict[str, str] = JSON, max_body: int = MIB
+) -> tuple[int, Any]:
     with pytest.raises(BadRequest) as caught:
-        await read_body(Request(headers, body))
+        await read_body(Request(headers, body, max_body), FakeService())
     response = caught.value.response
     assert response.content_type == "application/json"
     return response.status, json.loads(response.body)["detail"]
 
 
 async def parsed(body: bytes, headers: dict[str, str] = JSON) -> PredictionBody:
-    return await read_body(Request(headers, body))
+    read = await read_body(Request(headers, body, 2 * MIB), FakeService())
+    return msgspec.structs.replace(read, size=0)
 
 
 @pytest.mark.parametrize("headers", [{}, JSON])
@@ -90,6 +95,22 @@ async def test_what_is_not_json_is_400(text: bytes) -> None:
     assert len(detail) < 200
 
 
+def nested(levels: int) -> bytes:
+    """A body of so many levels, two of them around what the brackets hold."""
+    return b'{"input":{"x":' + b"[" * (levels - 2) + b"]" * (levels - 2) + b"}}"
+
+
+async def test_nesting_has_a_limit_of_its_own() -> None:
+    assert list((await parsed(nested(127))).input) == ["x"]
+    for text in (nested(128), b'{"unknown":' + b"[" * 127 + b"]" * 127 + b"}"):
+        status, detail = await refusal(text)
+        assert (status, detail.rpartition(": ")[2]) == (400, "it is nested in more than 127 levels")
+
+
+async def test_many_containers_side_by_side_are_not_deep() -> None:
+    assert (await parsed(b'{"input":{"x":[' + b"[]," * 999 + b"{}]}}")).input["x"][999] == {}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -103,7 +124,7 @@ async def test_what_is_not_json_is_400(text: bytes) -> None:
         (b'{"webhook":5}', "at webhook"),
         (b'{"webhook_events_filter":"start"}', "at webhook_events_filter"),
         (b'{"webhook_events_filter":null}', "at webhook_events_filter"),
-        (b'{"webhook_events_filter":["bogus"]}', "at webhook_events_filter[0]"),
+        (b'{"webhook_events_filter":["bogus"]}', "Invalid enum value at webhook_events_filter[0]"),
     ],
 )
 async def test_the_wrong_shape_is_422_and_names_the_field(text: bytes, words: str) -> None:
@@ -192,3 +213,79 @@ async def test_a_big_body_is_parsed_like_a_small_one() -> None:
     text = "x" * OFF_THE_LOOP
     assert (await parsed(json.dumps({"input": {"t": text}}).encode())).input == {"t": text}
     assert (await refusal(b'{"input":{"t":"' + text.encode()))[0] == 400
+    assert (await read_body(Request(JSON, b'{"input":{}}'), FakeService())).size == 12
+
+
+# --- encoded bodies -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"),
+    [("gzip", gzip.compress), ("X-GZip", gzip.compress), ("identity, zstd", zstandard.compress)],
+)
+async def test_an_encoded_body(coding: str, encode: Any) -> None:
+    text = json.dumps({"input": {"t": "x" * OFF_THE_LOOP}}).encode()
+    body = await read_body(
+        Request({**JSON, "content-encoding": coding}, encode(text), len(text)), FakeService()
+    )
+    assert (len(body.input["t"]), body.size) == (OFF_THE_LOOP, len(text))
+
+
+async def test_identity_and_nothing_are_no_coding() -> None:
+    for coding in ("identity", ""):
+        assert await parsed(b"{}", {**JSON, "content-encoding": coding}) == PredictionBody(input={})
+    assert await parsed(b"", {"content-encoding": "gzip"}) == PredictionBody(input={})
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip, zstd", "deflate", "zstd;q=1"])
+async def test_an_unknown_coding_is_415_and_says_what_is_known(coding: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        await read_body(Request({**JSON, "content-encoding": coding}, b"{}"), FakeService())
+    response = caught.value.response
+    assert response.status == 415
+    assert dict(response.headers)["accept-encoding"] == ", ".join(CODINGS) == "gzip, zstd"
+    assert "gzip, zstd" in json.loads(response.body)["detail"]
+
+
+async def test_what_is_not_encoded_as_it_says_is_400() -> None:
+    for coding in CODINGS:
+        status, detail = await refusal(b"{}", {**JSON, "content-encoding": coding})
+        assert status == 400
+        assert detail.startswith(f"Failed to decode the request body as {coding}: ")
+
+
+async def test_the_limit_holds_for_what_comes_out() -> None:
+    for coding, encode in (("gzip", gzip.compress), ("zstd", zstandard.compress)):
+        body = encode(b" " * (MIB + 1))
+        assert len(body) < 2000
+        status, detail = await refusal(body, {**JSON, "content-encoding": coding}, MIB)
+        assert (status, detail) == (413, f"the request's body is larger than {MIB} bytes")
+
+
+# --- forms --------------------------------------------------------------------------------------
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+
+
+async def test_a_form() -> None:
+    text = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--'
+    assert await parsed(text, FORM) == PredictionBody(input={"a": "1"})
+    encoded = gzip.compress(text)
+    read = await parsed(encoded, {**FORM, "content-encoding": "gzip"})
+    assert read == PredictionBody(input={"a": "1"})
+
+
+async def test_a_form_without_parts_is_an_empty_input() -> None:
+    assert await parsed(b"--x--", FORM) == PredictionBody(input={})
+
+
+async def test_a_form_whose_inputs_are_no_object() -> None:
+    text = b'--x\r\nContent-Disposition: form-data; name="input"\r\n\r\n[1]\r\n--x--'
+    status, detail = await refusal(text, FORM)
+    assert (status, detail[0]["loc"]) == (422, ["body", "input", "__root__"])
+
+
+async def test_a_broken_form_is_400() -> None:
+    status, detail = await refusal(b"--x\r\n", FORM)
+    prefix = "Failed to parse the request body as multipart/form-data: "
+    assert (status, detail) == (400, prefix + "it ends without its last boundary")
