@@ -178,6 +178,8 @@ class Job:
         if self.delivery is not None:
             self.delivery.abort()
             self.delivery = None
+        # It leads back here: what big outputs weigh must not wait for the garbage collector.
+        self.prediction.on_event = None
         self._notify_over(self)
         for waiter in self._waiters:
             waiter.close()

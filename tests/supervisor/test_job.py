@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -209,3 +211,19 @@ async def test_only_so_many_may_follow() -> None:
         with pytest.raises(TooManyFollowers):
             job.follow()
     assert job.followers == 0
+
+
+async def test_what_is_forgotten_is_gone_at_once(autojump_clock: MockClock) -> None:
+    prediction = Prediction(id="p1", input={}, shown_input={}, limits=Limits())
+    job = Job(prediction, withdraw=lambda _: False, over=lambda _: None)
+    job.prediction.start(trio.current_time())
+    async with job.follow() as events:
+        job.succeeded(as_list=False)
+        assert len([event async for event in events]) == 2
+    gone = weakref.ref(job)
+    gc.disable()
+    try:
+        del job, events, prediction
+        assert gone() is None, "it waits for the garbage collector"
+    finally:
+        gc.enable()
