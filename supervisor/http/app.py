@@ -60,6 +60,8 @@ SERVED_IN_A_DRAIN = frozenset(
 """Endpoints that still work when the server is about to end: they shorten the waiting, tell what
 becomes of predictions that were accepted, or are always 200."""
 
+NO_CONTENT: Final = 204
+
 _AT_END: Final = "coglet_trio.at_end"
 """Where in the ASGI scope of a request its `at_end` is."""
 
@@ -258,12 +260,15 @@ def _quart_response(response: Response) -> QuartResponse:
     if pieces is None and len(response.body) > PIECE:
         headers["content-length"] = str(len(response.body))
         pieces = _cut(response.body)
-    return QuartResponse(
+    answer = QuartResponse(
         response.body if pieces is None else _Pieces(pieces),
         response.status,
         headers,
         content_type=response.content_type,
     )
+    if response.status == NO_CONTENT:  # which says nothing of a body (RFC 9110, 8.6)
+        del answer.headers["content-length"], answer.headers["content-type"]
+    return answer
 
 
 class _Pieces(ResponseBody):

@@ -101,6 +101,18 @@ def test_who_may_list(
     assert Access(token).may_list(client, authorization) is may
 
 
+async def test_the_list_needs_the_token_where_one_is_set(serve: Serve) -> None:
+    async with (
+        serve(auth_token="t") as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        assert (await client.get("/predictions")).status_code == 401
+        shown = {"authorization": "Bearer t"}
+        assert (await client.get("/predictions", headers=shown)).status_code == 200
+    async with serve() as running, httpx.AsyncClient(base_url=running.url) as client:
+        assert (await client.get("/predictions")).status_code == 200  # from this machine
+
+
 # --- other origins ------------------------------------------------------------------------------
 
 APP = "https://app.example"
@@ -125,6 +137,7 @@ async def test_a_page_of_an_origin_that_was_named(serve: Serve) -> None:
     ):
         answer = await client.options("/predictions/x", headers=origin | PREFLIGHT)
         assert (answer.status_code, answer.content) == (204, b"")
+        assert not {"content-length", "content-type"} & set(answer.headers)
         assert answer.headers["access-control-allow-origin"] == APP
         assert "PUT" in answer.headers["access-control-allow-methods"].split(", ")
         allowed = answer.headers["access-control-allow-headers"].split(", ")
