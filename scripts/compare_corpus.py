@@ -19,18 +19,13 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.reviewed_differences import Reviewed, document
 from tests.worker.corpus import CORPUS
-from tests.worker.corpus_differences import (
-    LIST,
-    Differences,
-    Reviewed,
-    differences,
-    document,
-    reviewed,
-)
+from tests.worker.corpus_differences import LIST, differences, reviewed
 from tests.worker.corpus_observation import observe
 
 if TYPE_CHECKING:
+    from tests.reviewed_differences import Differences
     from tests.worker.corpus_observation import Observation
 
 
@@ -59,7 +54,9 @@ def main() -> int:
             entry.differences = {p: v for p, v in found.items() if p not in entry.sometimes}
     if options.write:
         kept = [(n, listed[n]) for n in CORPUS if n in listed]
-        LIST.write_text(document((n, e) for n, e in kept if e.differences or e.sometimes), "utf-8")
+        LIST.write_text(
+            document(LIST, ((n, e) for n, e in kept if e.differences or e.sometimes)), "utf-8"
+        )
     return int(changed)
 
 

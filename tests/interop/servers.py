@@ -165,14 +165,27 @@ def _fields_of(line: bytes) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def running_server(cell: Cell, ref: str, slots: int) -> Iterator[Server]:
-    """A server of `cell` with the model `ref` (a file of `tests/models/interop`)."""
+def running_server(
+    cell: Cell, ref: str, slots: int, *, has_schema: bool = False, is_train: bool = False
+) -> Iterator[Server]:
+    """A server of `cell` with the model `ref` (a file of `tests/models/interop`).
+
+    With `has_schema` the model has its document with it, as in an image that `cog build` made: the
+    file's name with `.schema.json`. `is_train` serves its trainings.
+    """
     with tempfile.TemporaryDirectory(prefix="interop-") as name:
         folder = Path(name) / "model"
         folder.mkdir()
         file = ref.partition(":")[0]
         shutil.copy(MODELS / file, folder / file)
+        if has_schema:
+            (folder / ".cog").mkdir()
+            document = (MODELS / file).with_suffix(".schema.json")
+            shutil.copy(document, folder / ".cog" / "openapi_schema.json")
         argv, environ, port = server_command(cell, ref, slots, Path(name))
+        if is_train:
+            argv += ["--x-mode", "train"]
+            environ |= {"COG_TRAIN_TYPE_STUB": ref}
         process = subprocess.Popen(
             argv,
             cwd=folder,
@@ -269,8 +282,18 @@ class Serving:
         server: the one that runs.
     """
 
-    def __init__(self, cell: Cell, ref: str, slots: int) -> None:
-        self._start = functools.partial(running_server, cell, ref, slots)
+    def __init__(
+        self,
+        cell: Cell,
+        ref: str,
+        slots: int,
+        *,
+        has_schema: bool = False,
+        is_train: bool = False,
+    ) -> None:
+        self._start = functools.partial(
+            running_server, cell, ref, slots, has_schema=has_schema, is_train=is_train
+        )
         self._stack = contextlib.ExitStack()
         self.server: Server
 

@@ -11,8 +11,9 @@ import pytest
 
 from tests.interop.environments import VERSIONS
 from tests.interop.expectations import mismatches
+from tests.reviewed_differences import Reviewed
 from tests.worker.corpus import CORPUS
-from tests.worker.corpus_differences import Reviewed, differences, reviewed
+from tests.worker.corpus_differences import differences, reviewed
 from tests.worker.corpus_observation import observe
 
 if TYPE_CHECKING:
