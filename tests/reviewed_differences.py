@@ -76,7 +76,9 @@ def document(path: Path, entries: Iterable[tuple[str, Reviewed]]) -> str:
     lines = [*_preamble(path), ""]
     for name, entry in entries:
         key = _key(name)
-        lines += [f"[{key}]", f"quirk = {_toml(entry.quirk)}", f"why = {_toml(entry.why)}"]
+        lines += [f"[{key}]", f"quirk = {_toml(entry.quirk)}"]
+        if entry.why:
+            lines.append(f"why = {_toml(entry.why)}")
         if entry.sometimes:
             lines.append(f"sometimes = {_toml(entry.sometimes)}")
         if entry.differences:

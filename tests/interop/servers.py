@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -23,7 +24,7 @@ import httpx
 from tests.interop.environments import ROOT, environment_python
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.interop.cells import Cell
 
@@ -95,13 +96,13 @@ class Server:
         port: int = self._wait_line(lambda fields: isinstance(fields.get("port"), int))["port"]
         return port
 
-    def wait_logged(self, message: str, id: str, over: Callable[[], bool]) -> None:
-        """Wait for this line of the prediction `id`, or until it is `over` anyhow."""
+    def wait_logged(self, message: str, id: str, over: Callable[[], bool]) -> bool:
+        """Wait for this line of the prediction `id`, or until it is `over` anyhow: False then."""
 
         def wanted(fields: dict[str, Any]) -> bool:
             return fields.get("message") == message and fields.get("prediction_id") == id
 
-        self._wait_line(wanted, over)
+        return bool(self._wait_line(wanted, over))
 
     def _wait_line(
         self, wanted: Callable[[dict[str, Any]], bool], over: Callable[[], bool] = lambda: False
@@ -166,12 +167,19 @@ def _fields_of(line: bytes) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running_server(
-    cell: Cell, ref: str, slots: int, *, has_schema: bool = False, is_train: bool = False
+    cell: Cell,
+    ref: str,
+    slots: int,
+    *,
+    has_schema: bool = False,
+    is_train: bool = False,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Server]:
     """A server of `cell` with the model `ref` (a file of `tests/models/interop`).
 
     With `has_schema` the model has its document with it, as in an image that `cog build` made: the
-    file's name with `.schema.json`. `is_train` serves its trainings.
+    file's name with `.schema.json`. `is_train` serves its trainings. `variables` are added to the
+    server's environment.
     """
     with tempfile.TemporaryDirectory(prefix="interop-") as name:
         folder = Path(name) / "model"
@@ -186,6 +194,7 @@ def running_server(
         if is_train:
             argv += ["--x-mode", "train"]
             environ |= {"COG_TRAIN_TYPE_STUB": ref}
+        environ |= variables
         process = subprocess.Popen(
             argv,
             cwd=folder,
@@ -282,18 +291,9 @@ class Serving:
         server: the one that runs.
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        ref: str,
-        slots: int,
-        *,
-        has_schema: bool = False,
-        is_train: bool = False,
-    ) -> None:
-        self._start = functools.partial(
-            running_server, cell, ref, slots, has_schema=has_schema, is_train=is_train
-        )
+    def __init__(self, cell: Cell, ref: str, slots: int, **more: Any) -> None:
+        """`more` is for `running_server`."""
+        self._start = functools.partial(running_server, cell, ref, slots, **more)
         self._stack = contextlib.ExitStack()
         self.server: Server
 

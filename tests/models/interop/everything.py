@@ -1,4 +1,5 @@
 import os
+import sys
 import time
 from typing import Any, Optional
 
@@ -29,14 +30,15 @@ class Predictor(BasePredictor):
             return list(extra)
         if do == "logs":
             print("to stdout")
-            os.write(2, b"to stderr\n")
+            print("to stderr", file=sys.stderr)
             return None
         if do == "fail":
             print("about to fail")
             raise ValueError("boom")
         if do == "wait":
             print("started", flush=True)
-            time.sleep(60)
+            while True:
+                time.sleep(0.01)
         if do == "exit":
             os._exit(3)
         if do == "context":
