@@ -38,11 +38,17 @@ _OTHER_HEADERS = ("cache-control", "retry-after", "location")
 """Headers that are compared besides the type of the content."""
 
 
-def send(port: int, ask: Ask, id: str, sent: Callable[[Callable[[], bool]], None]) -> Facts:
+def send(
+    port: int,
+    ask: Ask,
+    id: str,
+    sent: Callable[[Callable[[], bool]], None],
+    made_ids: set[str],
+) -> Facts:
     """Ask, call `sent`, and read the answer. `id` goes in the place of `ID`.
 
     `sent` gets a function that says whether there is an answer already, other than events that
-    are still coming.
+    are still coming. `made_ids` gets the ids that the server made up.
 
     Facts are `status`, `type` (of the content), `allow`, a few other headers, and the `body`: what
     is JSON as a value with its keys in order, events as a list, the rest as text.
@@ -59,7 +65,9 @@ def send(port: int, ask: Ask, id: str, sent: Callable[[Callable[[], bool]], None
             body = answer.read()
         except (http.client.HTTPException, ConnectionResetError) as error:
             return {"status": type(error).__name__}
-    return _facts(answer, body.decode("utf-8", "backslashreplace").replace(id, ID))
+    text = body.decode("utf-8", "backslashreplace")
+    made_ids.update(_MADE_ID.findall(text))
+    return _facts(answer, text.replace(id, ID))
 
 
 def _is_answered(connection: socket.socket) -> bool:

@@ -97,7 +97,8 @@ def _asked(server: Server, row: Row) -> Observation:
         if row.is_busy:
             stack.enter_context(_running(server, id))
         for number, each in enumerate(row.asks, 1):
-            facts = send(port, each, id, functools.partial(_after, server, each, id))
+            after = functools.partial(_after, server, each, id)
+            facts = send(port, each, id, after, server.made_ids)
             seen[str(number)] = _without_folder(facts, str(server.folder.parent))
             if not row.is_busy and not row.is_fatal:
                 _settle(server)

@@ -61,12 +61,14 @@ class Server:
         cell: whose it is.
         folder: its working folder, where the model lies.
         http: a client whose base URL is the server's.
+        made_ids: ids of predictions that the server made up, as far as somebody has put them here.
     """
 
     def __init__(self, cell: Cell, folder: Path, process: subprocess.Popen[bytes]) -> None:
         self.cell = cell
         self.folder = folder
         self.http: httpx.Client
+        self.made_ids: set[str] = set()
         self._process = process
         self._log: list[bytes] = []
         self._news = threading.Condition()
@@ -154,6 +156,8 @@ class Server:
         predictions = Path(tempfile.gettempdir(), "coglet", "predictions")
         for left in predictions.glob(f"{_PREFIX}{self._process.pid}-*"):
             shutil.rmtree(left)
+        for id in self.made_ids:
+            shutil.rmtree(predictions / id, ignore_errors=True)
 
 
 def _fields_of(line: bytes) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _NONE = (
     "/predictions/<id>/",
     "/predictions/<id>/nothing",
     "/predictions/<id>/cancel/",
-    "/predictions/a/b/c",
+    "/predictions/<id>/b/c",
     "/Predictions",
     "/health-check/",
     "/health-check/x",
