@@ -5,10 +5,10 @@
 
 Both servers run all the time, with the same model in the same environment; one round of the one is
 followed by one of the other. Printed are successful predictions a second (what is answered with 409
-is asked again and not counted), their ratio with its spread over the rounds, and the CPU time of
-each process for one prediction. With `--workers` there is no server: the two workers are driven
-over the wire, by the same small parent, so that the cost of HTTP does not hide theirs. `--profile`
-runs our server alone under cProfile.
+is asked again and not counted) or, of a stream, its chunks; their ratio with its spread over the
+rounds, and the CPU time of each process for one prediction. With `--workers` there is no server:
+the two workers are driven over the wire, by the same small parent, so that the cost of HTTP does
+not hide theirs. `--profile` runs our server alone under cProfile.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from bench_workers import Worker, running_worker  # noqa: E402
 
 from tests.interop.cells import Cell  # noqa: E402
 from tests.interop.environments import VERSIONS, environment_python  # noqa: E402
-from tests.interop.servers import MODELS, free_port, server_command  # noqa: E402
+from tests.interop.servers import free_port, lay_out, server_command  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,8 +125,7 @@ def serving(cell: Cell, measure: Measure, profile: Path | None = None) -> Iterat
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name) / "model"
         folder.mkdir()
-        file = measure.ref.partition(":")[0]
-        shutil.copy(MODELS / file, folder / file)
+        lay_out(folder, measure.ref, has_schema=measure.is_stream)
         argv, environ, port = server_command(cell, measure.ref, measure.slots, Path(name))
         if cell.server == "ours":
             port = free_port()
@@ -197,13 +196,14 @@ def compare(measure: Measure, seconds: float, rounds: int, coglet: Party, ours: 
         for party in order:
             rates[party.name].append(one_round(party, measure, seconds))
     for name, found in rates.items():
-        print(f"  {name:<7} {spread(found, '9,.1f')} predictions/s")
-    ratios = [ours / coglet for coglet, ours in zip(rates["coglet"], rates["ours"], strict=True)]
+        print(f"  {name:<7} {spread(found, '9,.1f')} {measure.unit}/s")
+    pairs = zip(rates["coglet"], rates["ours"], strict=True)
+    ratios = [ours / coglet if coglet else float("inf") for coglet, ours in pairs]
     print(f"  ours / coglet: {spread(ratios, '.2f')}")
 
 
 def one_round(party: Party, measure: Measure, seconds: float) -> float:
-    """Successful predictions a second."""
+    """What was successful in a second, in the unit of the measure."""
     before = cpu_seconds(party)
     result = party.measure(measure, seconds)
     after = cpu_seconds(party)
@@ -211,10 +211,12 @@ def one_round(party: Party, measure: Measure, seconds: float) -> float:
         f"{name} {(after[name] - before[name]) / max(result.succeeded, 1) * 1e6:6.0f} us CPU"
         for name in before
     )
-    rate = result.succeeded / result.seconds
+    rate = result.succeeded * measure.items / result.seconds
+    first = f"  first {result.first * 1e3:.2f} ms" if result.firsts else ""
     print(
         f"  {party.name:<7} {rate:9,.1f}/s  p50 {result.p50 * 1e3:.2f} ms"
-        f"  p99 {result.p99 * 1e3:.2f} ms  refused {result.refused}  failed {result.failed}  {cpu}",
+        f"  p99 {result.p99 * 1e3:.2f} ms{first}"
+        f"  refused {result.refused}  failed {result.failed}  {cpu}",
         flush=True,
     )
     return rate
@@ -289,6 +291,8 @@ def main() -> int:
         if name not in MEASURES:
             parser.error(f"no measure {name!r}; there are: {', '.join(MEASURES)}")
         measure = MEASURES[name]
+        if options.workers and measure.is_http:
+            continue
         if options.profile:
             show_profile(measure, options.seconds, options.version)
             continue

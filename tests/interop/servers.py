@@ -33,6 +33,7 @@ __all__ = [
     "Server",
     "Serving",
     "free_port",
+    "lay_out",
     "running_server",
     "server_command",
     "start_limit",
@@ -188,12 +189,7 @@ def running_server(
     with tempfile.TemporaryDirectory(prefix="interop-") as name:
         folder = Path(name) / "model"
         folder.mkdir()
-        file = ref.partition(":")[0]
-        shutil.copy(MODELS / file, folder / file)
-        if has_schema:
-            (folder / ".cog").mkdir()
-            document = (MODELS / file).with_suffix(".schema.json")
-            shutil.copy(document, folder / ".cog" / "openapi_schema.json")
+        lay_out(folder, ref, has_schema=has_schema)
         argv, environ, port = server_command(cell, ref, slots, Path(name))
         if is_train:
             argv += ["--x-mode", "train"]
@@ -215,6 +211,16 @@ def running_server(
                 yield server
         finally:
             server.close()
+
+
+def lay_out(folder: Path, ref: str, *, has_schema: bool) -> None:
+    """Copy the model `ref` into `folder`, and its document to where `cog build` puts it."""
+    file = ref.partition(":")[0]
+    shutil.copy(MODELS / file, folder / file)
+    if has_schema:
+        (folder / ".cog").mkdir()
+        document = (MODELS / file).with_suffix(".schema.json")
+        shutil.copy(document, folder / ".cog" / "openapi_schema.json")
 
 
 def server_command(
