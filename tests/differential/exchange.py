@@ -30,6 +30,7 @@ _VARYING = {
     "completed_at": "<time>",
     "created_at": "<time>",
     "version": "<version>",
+    "results": "<list>",
     "cog_version": "<version>",
 }
 """What no two servers say alike, and what stands for it."""
@@ -114,7 +115,9 @@ def _facts(answer: http.client.HTTPResponse, text: str) -> Facts:
 def _value(kind: str, text: str) -> Any:
     text = _SLOT.sub("(slot <slot>)", _MADE_ID.sub("<made>", text))
     if kind.startswith("application/json") and text:
-        return _plain(json.loads(text))
+        value = json.loads(text)
+        is_document = isinstance(value, dict) and "openapi" in value
+        return _plain(_document(value) if is_document else value)
     if kind.startswith("text/event-stream"):
         return _events(text)
     return text
@@ -129,6 +132,15 @@ def _events(text: str) -> list[Any]:
         if named:
             events.append({named["event"]: _plain(json.loads(named["data"]))})
     return events
+
+
+def _document(document: dict[str, Any]) -> dict[str, Any]:
+    """What of an OpenAPI document is the model's, and which routes it has."""
+    schemas = document["components"]["schemas"]
+    models = {name: each for name, each in schemas.items() if name.endswith(("Input", "Output"))}
+    enums = {name: each for name, each in schemas.items() if "enum" in each and name.islower()}
+    paths = {path: ", ".join(sorted(methods)) for path, methods in document["paths"].items()}
+    return {"schemas": models | enums, "paths": paths, "openapi": document["openapi"]}
 
 
 def _plain(value: Any) -> Any:

@@ -72,14 +72,20 @@ def _is_detail(coglet: Facts, ours: Facts) -> bool:
     is_detail = isinstance(body, dict) and body.keys() == {"detail"}
     is_head = not body and not coglet["body"]
     kinds = coglet["type"] in ("", "text/plain; charset=utf-8") and ours["type"] == _JSON
-    return kinds and (is_detail or is_head) and _others(coglet) == _others(ours)
+    allowed = _methods(coglet) <= _methods(ours)  # ours has more routes
+    return kinds and (is_detail or is_head) and allowed and _others(coglet) == _others(ours)
 
 
 _JSON: Final = "application/json"
 
 
 def _others(facts: Facts) -> dict[str, Any]:
-    return {name: value for name, value in facts.items() if name not in ("type", "body")}
+    told = ("type", "body", "allow")
+    return {name: value for name, value in facts.items() if name not in told}
+
+
+def _methods(facts: Facts) -> set[str]:
+    return set(facts.get("allow", "").split(", "))
 
 
 @functools.cache
