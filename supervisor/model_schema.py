@@ -26,7 +26,6 @@ __all__ = [
     "InputSchema",
     "ModelSchema",
     "Node",
-    "documents_file_output",
     "documents_streaming",
     "documents_training",
 ]
@@ -177,12 +176,6 @@ def documents_training(document: dict[str, Any] | None) -> bool:
     """Whether a document says that the model can be trained."""
     schemas = _child(_child(document, "components"), "schemas")
     return "TrainingInput" in schemas or "/trainings" in _child(document, "paths")
-
-
-def documents_file_output(document: dict[str, Any] | None) -> bool:
-    """Whether the output may be one file, which is a text: so it is if nothing is said of it."""
-    output = _child(_child(_child(document, "components"), "schemas"), "Output")
-    return bool(output.get("type", "string") == "string")
 
 
 # --- reading the document ---------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The result of a prediction as the client wants it: JSON, or the file itself that it put out.
 
 `Accept: image/png` (`image/*`, `application/octet-stream`) gets the file, if the output is one.
-Everybody else gets JSON.
+Everybody else gets JSON, whatever they accept, as coglet answers it: a result that was worth a run
+of the model is not withheld for a header.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 import trio
 from attrs import frozen
 
-from supervisor.http.errors import detail_response
 from supervisor.http.preferences import accepted
 from supervisor.http.values import JSON, Response, json_response
 from supervisor.interface import OFF_THE_LOOP, PredictionStatus
-from supervisor.model_schema import documents_file_output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from supervisor.http.values import Headers, Pieces, Request
     from supervisor.interface import PredictionView
 
-__all__ = ["not_acceptable", "result_response"]
+__all__ = ["result_response"]
 
 ANY_FILE: Final = "application/octet-stream"
 
@@ -51,17 +50,6 @@ _FROM_A_MODEL: Final[Headers] = (
 )
 
 
-def not_acceptable(request: Request, document: dict[str, Any] | None) -> Response | None:
-    """406 for a client that takes no JSON of a model that puts out no file; None: go on.
-
-    Asked before the prediction, so that nothing is run in vain.
-    """
-    accept = request.headers.get("accept")
-    if not _names_another(accept) or accepted(accept, JSON) or documents_file_output(document):
-        return None
-    return detail_response(406, "This model's output is no file: accept application/json")
-
-
 async def result_response(
     request: Request, view: PredictionView, headers: Headers = ()
 ) -> Response:
@@ -73,10 +61,6 @@ async def result_response(
         chosen = None if file is None else _chosen(accept, file.media_type, as_json)
         if file is not None and chosen is not None and (size := await _size(file)) is not None:
             return _file_response(file, chosen, size, (*_id_header(view.id), *headers))
-        if not as_json:
-            what = "no file" if file is None else f"a file of type {file.media_type}"
-            detail = f"The output of the prediction {view.id} is {what}; accept application/json"
-            return detail_response(406, detail, (*_id_header(view.id), *headers))
     return json_response(200, view.as_result(), headers)
 
 

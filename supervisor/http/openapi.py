@@ -200,10 +200,7 @@ def _answers(kind: str, response: str, *, has_file: bool) -> Node:
         "200": result,
         "202": answer("It is in flight", state, headers=headers, links=links),
         "400": answer("The body is not what it says it is", ref("coglet.Detail")),
-        "406": answer(
-            "It cannot be streamed, or is no file",
-            {"anyOf": [ref("coglet.Refused"), ref("coglet.Detail")]},
-        ),
+        "406": answer("It cannot be streamed", ref("coglet.Refused")),
         "409": answer("No slot is free, or the id is in flight", ref("coglet.Refused")),
         "413": answer("The body is too large", ref("coglet.Detail")),
         "415": answer("The body has a type that is not read", ref("coglet.Detail")),

@@ -16,7 +16,7 @@ import trio
 
 from protocol.messages import Trace
 from supervisor.http.errors import invalid_response, refusal_response
-from supervisor.http.file_answer import not_acceptable, result_response
+from supervisor.http.file_answer import result_response
 from supervisor.http.preferences import accepts_event_stream, preference
 from supervisor.http.request_body import BadRequest, PredictionBody, read_body
 from supervisor.http.request_scope import REQUEST_ID
@@ -137,12 +137,12 @@ def _trace(request: Request) -> Trace | None:
 def _wants_stream(
     service: Service, request: Request, streaming: Streaming, *, is_training: bool
 ) -> bool:
-    """Whether it is answered with events; what cannot be answered as it is wanted is refused."""
+    """Whether it is answered with events.
+
+    Raises:
+        BadRequest: it is wanted so, and it cannot be.
+    """
     if not accepts_event_stream(request.headers.get("accept")):
-        prefer = preference(request.headers.get("prefer"))
-        refusal = None if is_training else not_acceptable(request, service.openapi())
-        if refusal is not None and prefer.patience > 0:
-            raise BadRequest(refusal)
         return False
     if is_training:
         error = "Training endpoints do not support streaming responses."

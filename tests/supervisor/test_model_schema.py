@@ -11,7 +11,6 @@ from supervisor.model_schema import (
     MESSAGE_MAX,
     InputSchema,
     ModelSchema,
-    documents_file_output,
 )
 
 PROPERTIES: dict[str, Any] = {
@@ -305,25 +304,6 @@ def test_streaming_is_allowed_by_the_marker_alone() -> None:
     assert ModelSchema(whole, is_train=False).allows_streaming
     whole["paths"]["/predictions"] = {"post": {"x-cog-streaming": "yes"}}
     assert not ModelSchema(whole, is_train=False).allows_streaming
-
-
-@pytest.mark.parametrize(
-    ("output", "may_be"),
-    [
-        ({"type": "string", "format": "uri"}, True),
-        ({"type": "string"}, True),
-        ({}, True),
-        ({"$ref": "#/components/schemas/Other"}, True),
-        ({"type": "array", "items": {"type": "string", "format": "uri"}}, False),
-        ({"type": "object"}, False),
-        ({"type": "integer"}, False),
-    ],
-)
-def test_whether_the_output_may_be_a_file(output: dict[str, Any], may_be: bool) -> None:
-    document = {"components": {"schemas": {"Output": output}}}
-    assert documents_file_output(document) is may_be
-    assert documents_file_output(None)
-    assert documents_file_output({})
 
 
 def test_a_place_is_not_said_longer_than_a_message() -> None:
