@@ -181,11 +181,18 @@ class PredictionView:
     started_at: datetime | None = None
     completed_at: datetime | None = None
 
-    def as_result(self) -> dict[str, Any]:
-        """What answers, streams and webhooks say of it (`spec/http-api.md` 3, 4, 5).
+    def as_answer(self) -> dict[str, Any]:
+        """What its own request is answered at its end: `output` only if it succeeded."""
+        document = self.as_state()
+        if self.status is not PredictionStatus.SUCCEEDED:
+            document.pop("output", None)
+        return document
 
-        While it runs, `output` is there only if there is some. At the end it is there if the
-        prediction succeeded, and `error` if it failed.
+    def as_state(self) -> dict[str, Any]:
+        """What streams, webhooks and look-ups say of it (`spec/http-api.md` 4, 5).
+
+        `output` is there as far as there is some, also of a prediction that did not succeed: what
+        it has brought is not lost. `error` is there if it failed.
         """
         document: dict[str, Any] = {
             "id": self.id,
@@ -193,8 +200,7 @@ class PredictionView:
             "logs": self.logs,
             "metrics": self.metrics,
         }
-        has_some = self.output is not None and not self.status.is_terminal
-        if has_some or self.status is PredictionStatus.SUCCEEDED:
+        if self.output is not None or self.status is PredictionStatus.SUCCEEDED:
             document["output"] = self.output
         if self.status is PredictionStatus.FAILED:
             document["error"] = self.error

@@ -128,8 +128,8 @@ class Progress:
 
     async def _encoded(self, view: PredictionView) -> bytes | bytearray:
         if self._job.prediction.size < _OFF_THE_LOOP:
-            return dumps(view.as_result())
-        return await trio.to_thread.run_sync(_encode_in_steps, view.as_result())
+            return dumps(view.as_state())
+        return await trio.to_thread.run_sync(_encode_in_steps, view.as_state())
 
 
 def _encode_in_steps(document: dict[str, Any]) -> bytes | bytearray:

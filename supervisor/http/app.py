@@ -119,7 +119,9 @@ def _add_gate(app: QuartTrio, access: Access, cors: Cors, draining: Draining) ->
         preflight = cors.preflight(quart_request.method, headers.get("origin"), wanted)
         if preflight is not None:
             return preflight
-        refusal = access.refusal(quart_request.path, headers.get("authorization"))
+        method, site = quart_request.method, headers.get("sec-fetch-site")
+        refusal = cors.refusal(method, headers.get("origin"), site)
+        refusal = refusal or access.refusal(quart_request.path, headers.get("authorization"))
         if refusal is not None:
             return refusal
         if str(quart_request.scope["path"]).startswith("//"):  # Quart takes it for "/"
@@ -172,15 +174,13 @@ def _add_runs(
     everything = f"/{kind}s"
 
     async def create() -> Response:
-        request = await _plain_request()
         return await predictions.create_prediction(
-            service, request, streaming, is_training=is_training
+            service, await _plain_request(), streaming, is_training=is_training
         )
 
     async def put(id: str) -> Response:
-        request = await _plain_request()
         return await predictions.put_prediction(
-            service, request, id, streaming, is_training=is_training
+            service, await _plain_request(), id, streaming, is_training=is_training
         )
 
     async def cancel(id: str) -> Response:

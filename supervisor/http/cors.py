@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from supervisor.http.errors import detail_response
 from supervisor.http.request_scope import REQUEST_ID
 from supervisor.http.values import Headers, Response
 
@@ -20,6 +21,7 @@ _EXPOSED: Final = (
     "allow, content-disposition, content-length, link, location, preference-applied, retry-after, "
     "www-authenticate, " + REQUEST_ID
 )
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_AGE: Final = "600"
 """Seconds for which a browser need not ask again."""
 
@@ -53,6 +55,22 @@ class Cors:
             ("access-control-max-age", _MAX_AGE),
         )
         return Response(204, headers=headers)
+
+    def refusal(self, method: str, origin: str | None, site: str | None) -> Response | None:
+        """403 for what a page of another site would set going; None for every other request.
+
+        Browsers let any page send forms, and requests without a body, to a server on the reader's
+        own machine. Only browsers say where a request comes from.
+
+        Args:
+            method: of the request.
+            origin: its header of that name.
+            site: its `sec-fetch-site`.
+        """
+        if site != "cross-site" or method in _SAFE or self._allowed(origin) is not None:
+            return None
+        detail = "Pages of other sites may not use this server (--cors-origin lets them)"
+        return detail_response(403, detail)
 
     def headers(self, origin: str | None) -> Headers:
         """What each answer says to the browser, errors and preflights too."""

@@ -80,7 +80,7 @@ class Http1Connection(h11.Connection):
         if not isinstance(event, h11.Request):
             return event
         if not event.http_version.startswith(b"1."):
-            raise h11.RemoteProtocolError("only HTTP/1 is spoken here", error_status_hint=505)
+            raise h11.RemoteProtocolError("only HTTP/1 is spoken here")
         if not _TARGET.match(event.target):
             raise h11.RemoteProtocolError("the target is no path, and no URL")
         if _size(event) > self._max_header:

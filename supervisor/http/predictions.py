@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import trio
+from attrs import evolve
 
 from protocol.messages import Trace
 from supervisor.http.errors import invalid_response, refusal_response
@@ -48,14 +49,15 @@ async def create_prediction(
     client said how long it wants to wait.
     """
     try:
-        body = await read_body(request, service, is_training=is_training)
-        is_stream = _wants_stream(service, request, streaming, is_training=is_training)
-        asked = _asked(request, body, body.id, is_training=is_training)
-        handle = service.submit(await service.prepare(asked))
+        is_stream, asked = await _asked(request, service, streaming, None, is_training=is_training)
+        handle = service.submit(asked)
     except BadRequest as error:
         return error.response
     except Refusal as refusal:
         return refusal_response(refusal)
+    # What the prediction has got of it is the prediction's: a big one is not kept twice meanwhile.
+    del asked
+    request = evolve(request, body=b"")
     if is_stream:
         return _stream(handle, request, streaming, is_new=True)
     return await _answer(handle, request)
@@ -74,15 +76,16 @@ async def put_prediction(
     What is in flight is reported as it is now, what has succeeded with this input is not run again.
     """
     try:
-        body = await read_body(request, service, is_training=is_training)
-        _check_id(body, prediction_id, is_training=is_training)
-        is_stream = _wants_stream(service, request, streaming, is_training=is_training)
-        asked = _asked(request, body, prediction_id, is_training=is_training)
-        handle, is_new = service.put(await service.prepare(asked))
+        is_stream, asked = await _asked(
+            request, service, streaming, prediction_id, is_training=is_training
+        )
+        handle, is_new = service.put(asked)
     except BadRequest as error:
         return error.response
     except Refusal as refusal:
         return refusal_response(refusal)
+    del asked
+    request = evolve(request, body=b"")
     if is_stream:
         return _stream(handle, request, streaming, is_new=is_new)
     return await (_answer(handle, request) if is_new else _report(handle, request))
@@ -99,18 +102,32 @@ async def cancel_prediction(service: Service, prediction_id: str) -> Response:
 
 def state(view: PredictionView) -> dict[str, Any]:
     """A prediction that may be in flight: what a result says, and its input."""
-    return {**view.as_result(), "input": view.input}
+    return {**view.as_state(), "input": view.input}
 
 
 # --- what is asked for ------------------------------------------------------------------------
 
 
-def _asked(
-    request: Request, body: PredictionBody, prediction_id: str | None, *, is_training: bool
-) -> PredictionRequest:
-    return PredictionRequest(
+async def _asked(
+    request: Request,
+    service: Service,
+    streaming: Streaming,
+    put_id: str | None,
+    *,
+    is_training: bool,
+) -> tuple[bool, PredictionRequest]:
+    """Whether it is to be streamed, and what is asked for; `put_id`: the id in a PUT's path.
+
+    Raises:
+        BadRequest: the request cannot be understood, or be answered as it is wanted.
+    """
+    body = await read_body(request, service, is_training=is_training)
+    if put_id is not None:
+        _check_id(body, put_id, is_training=is_training)
+    is_stream = _wants_stream(service, request, streaming, is_training=is_training)
+    asked = PredictionRequest(
         body.input,
-        prediction_id,
+        body.id if put_id is None else put_id,
         body.context,
         _trace(request),
         webhook=_webhook(body),
@@ -119,6 +136,7 @@ def _asked(
         size=body.size,
         request_id=request.headers.get(REQUEST_ID),
     )
+    return is_stream, await service.prepare(asked)
 
 
 def _webhook(body: PredictionBody) -> Webhook | None:

@@ -214,9 +214,7 @@ class Prediction:
     def _view_output(self) -> Any:
         if self.status is PredictionStatus.SUCCEEDED:
             return self._result
-        if self.status is PredictionStatus.PROCESSING and self._items:
-            return list(self._items)
-        return None
+        return list(self._items) if self._items else None
 
     def _completed(self) -> None:
         # What it says is the view of the prediction, which is made when somebody reads it.

@@ -188,7 +188,7 @@ async def test_the_last_event_is_the_result(autojump_clock: MockClock) -> None:
     async with job.follow() as events:
         *_, last = [event async for event in events]
     assert isinstance(last, Event)
-    assert last.data == job.view().as_result()
+    assert last.data == job.view().as_state()
     assert last.data["error"] == "no"
 
 

@@ -198,7 +198,7 @@ def test_the_output_so_far_is_a_list_that_does_not_change_afterwards() -> None:
 
 
 @pytest.mark.parametrize("terminal", ["fail", "cancel"])
-def test_only_a_success_has_an_output_but_logs_and_metrics_stay(terminal: str) -> None:
+def test_what_did_not_succeed_keeps_what_it_has_brought(terminal: str) -> None:
     subject = prediction()
     subject.start(0.0)
     subject.add_output("a", 3)
@@ -206,7 +206,8 @@ def test_only_a_success_has_an_output_but_logs_and_metrics_stay(terminal: str) -
     subject.add_metric(Metric("tokens", 3, MetricMode.REPLACE))
     do(subject, terminal, 1.0)
     view = subject.view()
-    assert view.output is None
+    assert view.output == view.as_state()["output"] == ["a"]
+    assert "output" not in view.as_answer()
     assert view.logs == "half way\n"
     assert view.metrics == {"tokens": 3, "predict_time": 1.0}
 

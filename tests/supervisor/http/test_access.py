@@ -185,3 +185,24 @@ async def test_every_origin(serve: Serve) -> None:
             assert answer.headers["access-control-allow-origin"] == "*"
             assert "vary" not in answer.headers
             assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_a_page_of_another_site_sets_nothing_going(
+    service: FakeService, serve: Serve
+) -> None:
+    """Browsers send forms, and requests without a body, without asking first."""
+    foreign = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+    async with (
+        serve(cors_origins=(APP,)) as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        for path in ("/predictions", "/shutdown"):
+            answer = await client.post(path, headers=foreign)
+            assert answer.status_code == 403
+            assert "--cors-origin" in answer.json()["detail"]
+        assert (service.handles, service.shutdown_requests) == ([], 0)
+        assert (await client.get("/health-check", headers=foreign)).status_code == 200
+        allowed = {**foreign, "origin": APP}
+        assert (await client.post("/predictions", headers=allowed)).status_code == 200
+        near = {**foreign, "sec-fetch-site": "same-site"}
+        assert (await client.post("/predictions", headers=near)).status_code == 200

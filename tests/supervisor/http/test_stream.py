@@ -60,7 +60,7 @@ async def read(job: Job, heartbeat: float = 15.0, **headers: str) -> str:
 async def test_the_whole_of_a_prediction(autojump_clock: MockClock) -> None:
     job = busy(new_job())
     job.succeeded(as_list=True)
-    result = json.dumps(job.view().as_result(), separators=(",", ":"))
+    result = json.dumps(job.view().as_state(), separators=(",", ":"))
     assert (
         await read(job)
         == f"""\
@@ -254,7 +254,7 @@ async def test_events_arrive_as_they_happen(tmp_path: Path) -> None:
         job = server.service.recall("p1")
         assert job is not None
         assert last == other
-        assert last == {"id": "4", "event": "completed", "data": job.view().as_result()}
+        assert last == {"id": "4", "event": "completed", "data": job.view().as_state()}
         assert await client.rest() == await late.rest() == b""
 
 
