@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientStream", "OpenRequest"]
 
+BODY_CHUNK: Final = 512 * 1024
+"""Bytes that are read at a time of a body: each time costs every layer up to the application."""
+
 READ_AHEAD: Final = 128 * 1024
 """Bytes kept while nobody wants them; beyond, the client has to wait."""
 
@@ -152,7 +155,7 @@ class ClientStream(trio.abc.Stream):
         data: bytes | bytearray = b""
         with trio.CancelScope(deadline=self._deadline()) as self._reading:
             try:
-                data = await self._stream.receive_some(CHUNK)
+                data = await self._stream.receive_some(self._most_at_once())
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._sender.is_lost = True
         if self._reading.cancelled_caught:
@@ -166,6 +169,10 @@ class ClientStream(trio.abc.Stream):
             self._buffer += data
             self._read_something.unpark_all()
         return bool(data)
+
+    def _most_at_once(self) -> int:
+        # Only what somebody waits for may be much: what a client sends ahead is kept.
+        return BODY_CHUNK if any(request.awaits_body for request in self._open) else CHUNK
 
     def _begin_piece(self) -> None:
         self._piece_since = trio.current_time()
