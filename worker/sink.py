@@ -114,6 +114,8 @@ class LogSink:
             if not self.closed:
                 text = self.begun[0].pop(_CAPTURED, "") + self._decode("captured", data)
                 self._take(_STDOUT, _CAPTURED, text, wait=False)
+                # Many lines at a time already; and C code says last why it ends the process.
+                self._writer.send_postponed()
                 return True
             return False
 

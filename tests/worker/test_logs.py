@@ -243,6 +243,21 @@ def test_what_waits_goes_out_soon_by_itself() -> None:
     assert all_written.wait(30)
 
 
+def test_what_was_captured_does_not_wait() -> None:
+    """Also in a flood: what C code says last is why it ends the process."""
+    written = bytearray()
+
+    def write(data: memoryview) -> int:
+        written.extend(data)
+        return len(data)
+
+    sink = LogSink(FrameWriter(write, Later()), lambda _, text: text.encode())
+    for number in range(100):
+        sink.write(OUT, f"{number}\n")
+    sink.write_captured(b"free(): invalid pointer\n")
+    assert written.endswith(b"\n99\nfree(): invalid pointer\n")
+
+
 def test_a_broken_channel_keeps_nothing() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
