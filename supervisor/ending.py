@@ -68,12 +68,19 @@ class IncarnationEnd:
             case _:
                 return f"it {self.cause.value}" + (f": {self.detail}" if self.detail else "")
 
-    def prediction_error(self) -> str:
-        """The error of a prediction that this end took with it."""
+    def prediction_error(self, logged: str = "") -> str:
+        """The error of a prediction that this end took with it.
+
+        Args:
+            logged: what the prediction wrote last to stderr. A process that is ended by a signal
+                may itself have read its reason, and handed it over as a log, just before.
+        """
         if self.cause is Cause.ASKED:
             return "The server was shut down before the prediction ended"
         text = f"Worker crashed: {self.reason()}"
         last_words = self.worker.last_words.strip() if self.worker is not None else ""
+        if not last_words and self.worker is not None and self.worker.signal is not None:
+            last_words = logged.strip()
         if last_words:
             text += f". Its last words: {last_words[-_LAST_WORDS_IN_ERROR:]}"
         return text

@@ -140,7 +140,7 @@ class Incarnation:
             # Everything has been read: what has no terminal message now will never have one.
             end = self._summary(worker_end)
             for slot in self._slots.values():
-                slot.abandon(end.prediction_error())
+                slot.abandon(end.prediction_error(slot.last_words))
             if end.cause is Cause.ASKED:
                 self._telemetry.worker_stopped(worker_end.describe())
         return end

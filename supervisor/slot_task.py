@@ -107,6 +107,11 @@ class SlotTask:
         """The worker is dead: nothing is worth waiting for, though its last words may be read."""
         self._progress_send.close()
 
+    @property
+    def last_words(self) -> str:
+        """What the prediction that runs here wrote last to stderr."""
+        return "" if self._job is None else self._job.prediction.last_words
+
     def abandon(self, error: str) -> None:
         """End the prediction that has no terminal message, if there is one: nothing of it runs."""
         job, self._job = self._job, None

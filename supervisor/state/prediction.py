@@ -73,6 +73,8 @@ class Prediction:
     history: History = field(init=False)
     on_event: Callable[[], None] | None = field(default=None, init=False)
     """Called after each event."""
+    last_words: str = field(default="", init=False)
+    """What it wrote last to stderr, in one message."""
     _started: float = field(default=0.0, init=False)
     _answered: float | None = field(default=None, init=False)
     _logs: BoundedText = field(init=False)
@@ -126,6 +128,8 @@ class Prediction:
     def add_log(self, data: str, source: LogSource) -> None:
         """The model wrote something."""
         self._logs.append(data)
+        if source is LogSource.STDERR:
+            self.last_words = data
         self._happened(EventKind.LOG, {"data": data, "source": source.value}, len(data))
 
     def add_metric(self, metric: Metric) -> str | None:

@@ -73,3 +73,13 @@ def test_the_first_cause_counts_unless_the_worker_itself_has_said_why(
     seen = (Cause.EXITED, Cause.CHANNEL_CLOSED)
     said = (Cause.SETUP_FAILED, Cause.FATAL)
     assert first.yields_to(later) is (first in seen and later in said)
+
+
+def test_what_was_logged_last_stands_in_for_last_words_of_who_was_killed() -> None:
+    killed = IncarnationEnd(Cause.EXITED, worker=WorkerEnd(None, signal.SIGABRT))
+    error = killed.prediction_error("\nCUDA error: out of luck\n")
+    assert error == "Worker crashed: killed by SIGABRT. Its last words: CUDA error: out of luck"
+    heard = IncarnationEnd(Cause.EXITED, worker=WorkerEnd(None, signal.SIGABRT, "free()\n"))
+    assert heard.prediction_error("a log\n").endswith("Its last words: free()")
+    left = IncarnationEnd(Cause.EXITED, worker=WorkerEnd(3, None))
+    assert left.prediction_error("a log\n") == "Worker crashed: exited with code 3"
