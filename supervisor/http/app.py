@@ -20,6 +20,7 @@ from supervisor.http import about, lookup, predictions
 from supervisor.http.access import Access
 from supervisor.http.cors import Cors
 from supervisor.http.errors import draining_response, http_error, too_large_response
+from supervisor.http.replicate import PREFIX, Replicate, problem
 from supervisor.http.stream import Streaming, stream_known
 from supervisor.http.values import Request, Response
 
@@ -54,6 +55,9 @@ SERVED_IN_A_DRAIN = frozenset(
         "get_prediction",
         "get_training",
         "health_check",
+        "replicate_cancel",
+        "replicate_get",
+        "replicate_stream",
         "stream_prediction",
     }
 )
@@ -104,6 +108,7 @@ def create_app(
     _add_runs(app, service, streaming, access, "prediction")
     _add_runs(app, service, streaming, access, "training")
     _add_stream(app, service, streaming)
+    _add_replicate(app, Replicate(service, streaming), access)
     _add_errors(app, limits)
 
     _add_gate(app, access, Cors(config.cors_origins), draining)
@@ -127,7 +132,9 @@ def _add_gate(app: QuartTrio, access: Access, cors: Cors, draining: Draining) ->
         if str(quart_request.scope["path"]).startswith("//"):  # Quart takes it for "/"
             return http_error(404)
         if draining.begun and quart_request.endpoint not in SERVED_IN_A_DRAIN:
-            return draining_response()
+            response = draining_response()
+            is_replicates = quart_request.path.startswith(f"{PREFIX}/")
+            return problem(response) if is_replicates else response
         return None
 
     async def before() -> QuartResponse | None:
@@ -190,11 +197,9 @@ def _add_runs(
         return await lookup.get_prediction(service, id)
 
     async def list_all() -> Response:
-        client = quart_request.scope["client"]
-        is_allowed = access.may_list(client, quart_request.headers.get("authorization"))
-        return await lookup.list_predictions(
-            service, await _plain_request(), everything, is_allowed=is_allowed
-        )
+        request = await _plain_request()
+        is_allowed = _may_list(access)
+        return await lookup.list_predictions(service, request, everything, is_allowed=is_allowed)
 
     _route(app, "POST", everything, f"create_{kind}", create)
     _route(app, "GET", everything, f"list_{kind}s", list_all)
@@ -208,6 +213,47 @@ def _add_stream(app: QuartTrio, service: Service, streaming: Streaming) -> None:
         return await stream_known(service, await _plain_request(), id, streaming)
 
     _route(app, "GET", "/predictions/<id>/stream", "stream_prediction", stream)
+
+
+def _add_replicate(app: QuartTrio, replicate: Replicate, access: Access) -> None:
+    async def create() -> Response:
+        return await replicate.create(await _plain_request())
+
+    async def create_of_model(owner: str, name: str) -> Response:
+        return await replicate.create(await _plain_request(), f"{owner}/{name}")
+
+    async def list_all() -> Response:
+        return await replicate.list_all(await _plain_request(), is_allowed=_may_list(access))
+
+    async def get(id: str) -> Response:
+        return await replicate.get(await _plain_request(), id)
+
+    async def cancel(id: str) -> Response:
+        return await replicate.cancel(await _plain_request(), id)
+
+    async def stream(id: str) -> Response:
+        return await replicate.stream(await _plain_request(), id)
+
+    async def version(owner: str, name: str, id: str) -> Response:
+        return await replicate.version(id)
+
+    async def take_file() -> Response:
+        return await replicate.take_file(await _plain_request())
+
+    everything, model = f"{PREFIX}/predictions", f"{PREFIX}/models/<owner>/<name>"
+    _route(app, "POST", everything, "replicate_create", create)
+    _route(app, "GET", everything, "replicate_list", list_all)
+    _route(app, "GET", f"{everything}/<id>", "replicate_get", get)
+    _route(app, "POST", f"{everything}/<id>/cancel", "replicate_cancel", cancel)
+    _route(app, "GET", f"{everything}/<id>/stream", "replicate_stream", stream)
+    _route(app, "POST", f"{model}/predictions", "replicate_create_of_model", create_of_model)
+    _route(app, "GET", f"{model}/versions/<id>", "replicate_version", version)
+    _route(app, "POST", f"{PREFIX}/files", "replicate_take_file", take_file)
+
+
+def _may_list(access: Access) -> bool:
+    client = quart_request.scope["client"]
+    return access.may_list(client, quart_request.headers.get("authorization"))
 
 
 def _route(
@@ -250,7 +296,8 @@ async def _plain_request() -> Request:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     at_end = cast("dict[str, Any]", quart_request.scope)[_AT_END]
     max_body = quart_request.max_content_length or 0
-    return Request(headers, body, max_body, at_end, quart_request.args.to_dict())
+    args = quart_request.args.to_dict()
+    return Request(headers, body, max_body, at_end, args, quart_request.scheme)
 
 
 def _quart_response(response: Response) -> QuartResponse:

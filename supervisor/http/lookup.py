@@ -13,14 +13,25 @@ from urllib.parse import urlencode
 
 from supervisor.http.errors import detail_response, invalid_response, unknown_prediction
 from supervisor.http.predictions import state
+from supervisor.http.request_body import BadRequest
 from supervisor.http.values import json_response
 from supervisor.interface import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from supervisor.http.values import Request, Response
     from supervisor.interface import PredictionView, Service
 
-__all__ = ["LIMIT_DEFAULT", "LIMIT_MAX", "get_prediction", "list_predictions"]
+__all__ = [
+    "LIMIT_DEFAULT",
+    "LIMIT_MAX",
+    "get_prediction",
+    "list_entry",
+    "list_predictions",
+    "page",
+    "times",
+]
 
 LIMIT_DEFAULT: Final = 20
 """Predictions on a page of the list."""
@@ -37,45 +48,64 @@ async def get_prediction(service: Service, prediction_id: str) -> Response:
     if known is None:
         return unknown_prediction()
     view = known.view()
-    return json_response(200, {**state(view), **_times(view)})
+    return json_response(200, {**state(view), **times(view)})
+
+
+def list_entry(view: PredictionView) -> dict[str, Any]:
+    """What the list says of a prediction."""
+    entry = {**state(view), **times(view)}
+    return {name: value for name, value in entry.items() if name not in _LEFT_OUT}
 
 
 async def list_predictions(
     service: Service, request: Request, path: str, *, is_allowed: bool
 ) -> Response:
-    """`GET /predictions?limit=…&cursor=…`: a page of them, the newest first.
+    """`GET /predictions?limit=…&cursor=…`: a page of them, the newest first."""
+    try:
+        return json_response(200, page(service, request, path, is_allowed=is_allowed))
+    except BadRequest as error:
+        return error.response
+
+
+def page(
+    service: Service,
+    request: Request,
+    path: str,
+    entry: Callable[[PredictionView], dict[str, Any]] = list_entry,
+    *,
+    is_allowed: bool,
+) -> dict[str, Any]:
+    """A page of the list.
 
     Args:
         service: knows them.
         request: its query has the limit, and the cursor of a page that is not the first.
         path: where the list is, for the link to the next page.
+        entry: what it says of each.
         is_allowed: whether this client may know what others have asked.
+
+    Raises:
+        BadRequest: 403, or 422 for what the query says.
     """
     if not is_allowed:
         detail = "The list needs the token of --auth-token, or a client on this machine"
-        return detail_response(403, detail)
+        raise BadRequest(detail_response(403, detail))
     limit = _limit(request.query.get("limit"))
     if limit is None:
-        return _invalid("limit", f"must be a number from 1 to {LIMIT_MAX}")
+        raise _invalid("limit", f"must be a number from 1 to {LIMIT_MAX}")
     cursor = request.query.get("cursor")
     place = None if cursor is None else _place(cursor)
     if cursor is not None and place is None:
-        return _invalid("cursor", 'must be what "next" of another page has')
-    page, end = service.page(place, limit)
+        raise _invalid("cursor", 'must be what "next" of another page has')
+    handles, end = service.page(place, limit)
     following = None
     if end is not None:
         following = f"{path}?{urlencode({'limit': limit, 'cursor': _cursor(end)})}"
-    results = [_entry(handle.view()) for handle in page]
-    return json_response(200, {"results": results, "next": following})
+    return {"results": [entry(handle.view()) for handle in handles], "next": following}
 
 
-def _entry(view: PredictionView) -> dict[str, Any]:
-    entry = {**state(view), **_times(view)}
-    return {name: value for name, value in entry.items() if name not in _LEFT_OUT}
-
-
-def _times(view: PredictionView) -> dict[str, str]:
-    """In RFC 3339; what has not happened is left out."""
+def times(view: PredictionView) -> dict[str, str]:
+    """When it was created, started, completed, in RFC 3339; what has not happened is left out."""
     times = {
         "created_at": view.created_at,
         "started_at": view.started_at,
@@ -108,5 +138,5 @@ def _place(cursor: str) -> int | None:
     return int.from_bytes(place, "big") if len(place) == 6 else None
 
 
-def _invalid(name: str, what: str) -> Response:
-    return invalid_response([InputError(("query", name), what)])
+def _invalid(name: str, what: str) -> BadRequest:
+    return BadRequest(invalid_response([InputError(("query", name), what)]))

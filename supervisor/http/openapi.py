@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from supervisor.http.lookup import LIMIT_DEFAULT, LIMIT_MAX
 from supervisor.http.openapi_answers import (
-    COMMON,
     EVENT,
+    EVENTS,
     ID,
+    LAST_EVENT,
     OBJECT,
     OPTIONS,
     OWN_ID,
+    PAGE,
     SCHEMAS,
     STRING,
     UNKNOWN,
@@ -26,8 +27,11 @@ from supervisor.http.openapi_answers import (
     Node,
     answer,
     header,
+    operation,
+    parameter,
     ref,
 )
+from supervisor.http.openapi_replicate import replicate_paths
 
 __all__ = ["served_document"]
 
@@ -45,6 +49,8 @@ def served_document(document: Node) -> Node:
     requests: Node = {}
     for kind in kinds or ["prediction"]:
         added |= _runs(kind, known)
+        if kind == "prediction":
+            added |= replicate_paths(_content(_request(kind, known)))
         requests[f"{kind.capitalize()}Request"] = _request(kind, known, id=OWN_ID)
     schemas = SCHEMAS | {name: node for name, node in requests.items() if name in known}
     served: Node = _merged(document, {"paths": added, "components": {"schemas": schemas}})
@@ -77,34 +83,20 @@ def _name(node: Any) -> Any:
 # --- routes -----------------------------------------------------------------------------------
 
 
-def _operation(name: str, summary: str, answers: Node, *parameters: Node, **more: Any) -> Node:
-    operation: Node = {"operationId": name, "summary": summary}
-    if parameters:
-        operation["parameters"] = list(parameters)
-    return {**operation, **more, "responses": {**answers, **COMMON}}
-
-
-def _parameter(place: str, name: str, schema: Node, description: str = "") -> Node:
-    parameter: Node = {"in": place, "name": name, "schema": schema}
-    if place == "path":
-        parameter["required"] = True
-    return {**parameter, "description": description} if description else parameter
-
-
 _ABOUT: Final[Node] = {
-    "/": {"get": _operation("discover", "Where everything is", {"200": answer("It", OBJECT)})},
+    "/": {"get": operation("discover", "Where everything is", {"200": answer("It", OBJECT)})},
     "/health-check": {
-        "get": _operation("health_check", "How the server is", {"200": answer("It", OBJECT)})
+        "get": operation("health_check", "How the server is", {"200": answer("It", OBJECT)})
     },
     "/openapi.json": {
-        "get": _operation("get_openapi", "This document", {"200": answer("It", OBJECT)})
+        "get": operation("get_openapi", "This document", {"200": answer("It", OBJECT)})
     },
     "/shutdown": {
-        "post": _operation("shutdown", "End the server", {"200": answer("It will end", OBJECT)})
+        "post": operation("shutdown", "End the server", {"200": answer("It will end", OBJECT)})
     },
 }
 
-_PREFER: Final = _parameter(
+_PREFER: Final = parameter(
     "header",
     "Prefer",
     STRING,
@@ -117,41 +109,40 @@ def _runs(kind: str, known: Node) -> Node:
     """The routes of predictions, or of trainings. `known`: the schemas of the model's document."""
     title = kind.capitalize()
     one = f"/{kind}s/{{{kind}_id}}"
-    prediction_id = _parameter("path", f"{kind}_id", ID)
+    prediction_id = parameter("path", f"{kind}_id", ID)
     response = f"{title}Response" if f"{title}Response" in known else "coglet.Prediction"
     body = _request(kind, known)
-    is_needed = "required" in body
     has_file = _object(known, "Output").get("format") == "uri"
     answers = _answers(kind, response, has_file=has_file)
     paths = {
         f"/{kind}s": {
             "get": _list(kind),
-            "post": _operation(
+            "post": operation(
                 f"create_{kind}",
                 f"Run a {kind}",
                 answers,
                 _PREFER,
-                requestBody=_content(body, is_needed),
+                requestBody=_content(body),
             ),
         },
         one: {
-            "get": _operation(
+            "get": operation(
                 f"get_{kind}",
                 "All that is known of it",
                 {"200": answer("As it is now", ref("coglet.Prediction")), "404": UNKNOWN},
                 prediction_id,
             ),
-            "put": _operation(
+            "put": operation(
                 f"put_{kind}",
                 f"Run a {kind}, unless it is in flight or has succeeded with the same input",
                 answers,
                 prediction_id,
                 _PREFER,
-                requestBody=_content(body, is_needed),
+                requestBody=_content(body),
             ),
         },
         f"{one}/cancel": {
-            "post": _operation(
+            "post": operation(
                 f"cancel_{kind}",
                 "Ask that it stops",
                 {
@@ -175,8 +166,9 @@ def _request(kind: str, known: Node, **fields: Node) -> Node:
     return {**request, "required": ["input"]} if _object(known, name).get("required") else request
 
 
-def _content(schema: Node, is_needed: bool) -> Node:
-    return {"content": {"application/json": {"schema": schema}}, "required": is_needed}
+def _content(request: Node) -> Node:
+    """A request with this body, which is needed if something in it is."""
+    return {"content": {"application/json": {"schema": request}}, "required": "required" in request}
 
 
 def _answers(kind: str, response: str, *, has_file: bool) -> Node:
@@ -210,10 +202,7 @@ def _answers(kind: str, response: str, *, has_file: bool) -> Node:
 
 
 def _list(kind: str) -> Node:
-    limit = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}
-    # Only pages know cursors, so no other is described as valid.
-    cursor = {"type": "string", "pattern": "^[A-Za-z0-9_-]{8}$"}
-    return _operation(
+    return operation(
         f"list_{kind}s",
         "Those in flight or remembered, the newest first",
         {
@@ -221,26 +210,20 @@ def _list(kind: str) -> Node:
             "403": answer("Not for this client", ref("coglet.Detail")),
             "422": UNPROCESSABLE,
         },
-        _parameter("query", "limit", limit),
-        _parameter("query", "cursor", cursor, "From `next` of the page before."),
+        *PAGE,
     )
 
 
 def _stream(prediction_id: Node) -> Node:
-    events = {
-        "description": "Its events, from the beginning; then as they happen",
-        "content": {"text/event-stream": {"schema": EVENT}},
-    }
-    return _operation(
+    return operation(
         "stream_prediction",
         "Its events",
         {
-            "200": events,
-            "204": {"description": "Nothing follows what the client knows"},
+            **EVENTS,
             "404": UNKNOWN,
             "406": answer("It cannot be streamed", ref("coglet.Refused")),
             "429": answer("Too many read this stream", ref("coglet.Refused")),
         },
         prediction_id,
-        _parameter("header", "Last-Event-ID", STRING, "The last event that the client knows."),
+        LAST_EVENT,
     )

@@ -1,4 +1,4 @@
-"""What the served OpenAPI document says of bodies and answers: our schemas, by their names.
+"""What the served OpenAPI document says of questions and answers: our schemas, by their names.
 
 They have a dot in their names, which no class of a model can have.
 """
@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
+from supervisor.http.lookup import LIMIT_DEFAULT, LIMIT_MAX
+
 __all__ = [
     "COMMON",
     "EVENT",
+    "EVENTS",
     "ID",
+    "LAST_EVENT",
     "OBJECT",
     "OPTIONS",
     "OWN_ID",
+    "PAGE",
     "SCHEMAS",
     "STRING",
     "UNKNOWN",
@@ -21,6 +26,8 @@ __all__ = [
     "Node",
     "answer",
     "header",
+    "operation",
+    "parameter",
     "ref",
 ]
 
@@ -41,7 +48,7 @@ OWN_ID: Final = {**ID, "nullable": True}
 """In a body, where null is as good as none."""
 EVENT: Final = {
     "type": "object",
-    "description": "One event of the stream; its data is JSON.",
+    "description": "One event of the stream; its data is JSON, under /v1 also plain text.",
     "properties": {"id": STRING, "event": STRING, "data": STRING},
 }
 _TIME: Final = {"type": "string", "format": "date-time"}
@@ -60,6 +67,22 @@ def answer(description: str, schema: Node, **more: Any) -> Node:
 def header(description: str) -> Node:
     """A header of an answer."""
     return {"description": description, "schema": STRING}
+
+
+def parameter(place: str, name: str, schema: Node, description: str = "") -> Node:
+    """A parameter of a route; `place`: "path", "query" or "header"."""
+    described: Node = {"in": place, "name": name, "schema": schema}
+    if place == "path":
+        described["required"] = True
+    return {**described, "description": description} if description else described
+
+
+def operation(name: str, summary: str, answers: Node, *parameters: Node, **more: Any) -> Node:
+    """What a method of a route does; every one has the common errors."""
+    described: Node = {"operationId": name, "summary": summary}
+    if parameters:
+        described["parameters"] = list(parameters)
+    return {**described, **more, "responses": {**answers, **COMMON}}
 
 
 SCHEMAS: Final[Node] = {
@@ -93,6 +116,36 @@ SCHEMAS: Final[Node] = {
         "description": "Why it cannot be done now.",
         "required": ["error"],
         "properties": {"error": STRING, "status": {"type": "string", "enum": ["failed"]}},
+    },
+    "coglet.Problem": {
+        "type": "object",
+        "description": "What is wrong, as Replicate says it.",
+        "required": ["title", "status", "detail"],
+        "properties": {"title": STRING, "status": {"type": "integer"}, "detail": STRING},
+    },
+    "coglet.ReplicatePrediction": {
+        "type": "object",
+        "description": "A prediction as Replicate says it.",
+        "required": ["id", "model", "version", "status", "urls"],
+        "properties": {
+            "id": STRING,
+            "model": STRING,
+            "version": STRING,
+            "status": {"type": "string", "enum": _STATUSES},
+            "input": {"type": "object", "description": "Its secrets are masked."},
+            "output": {"nullable": True, "description": "So far, while it runs."},
+            "logs": STRING,
+            "metrics": {"type": "object"},
+            "error": {**_TEXT, "description": "Why it failed."},
+            "created_at": _TIME,
+            "started_at": {**_TIME, "nullable": True},
+            "completed_at": {**_TIME, "nullable": True},
+            "urls": {
+                "type": "object",
+                "required": ["get", "cancel"],
+                "additionalProperties": STRING,
+            },
+        },
     },
     "coglet.Prediction": {
         "type": "object",
@@ -142,6 +195,31 @@ OTHER: Final = answer("Any other error", {"anyOf": [ref("coglet.Detail"), ref("c
 UNKNOWN: Final = answer("Neither in flight nor remembered", ref("coglet.Detail"))
 COMMON: Final = {"503": UNAVAILABLE, "default": OTHER}
 OBJECT: Final = {"type": "object"}
+
+EVENTS: Final[Node] = {
+    "200": {
+        "description": "Its events, from the beginning; then as they happen",
+        "content": {"text/event-stream": {"schema": EVENT}},
+    },
+    "204": {"description": "Nothing follows what the client knows"},
+}
+LAST_EVENT: Final = parameter(
+    "header", "Last-Event-ID", STRING, "The last event that the client knows."
+)
+PAGE: Final = (
+    parameter(
+        "query",
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT},
+    ),
+    # Only pages know cursors, so no other is described as valid.
+    parameter(
+        "query",
+        "cursor",
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]{8}$"},
+        "From `next` of the page before.",
+    ),
+)
 
 OPTIONS: Final[Node] = {
     "context": {

@@ -37,7 +37,14 @@ from supervisor.interface import (
 if TYPE_CHECKING:
     from supervisor.http.values import Headers, Request
 
-__all__ = ["cancel_prediction", "create_prediction", "put_prediction", "state"]
+__all__ = [
+    "cancel_prediction",
+    "create_prediction",
+    "prediction_request",
+    "put_prediction",
+    "state",
+    "wait_within",
+]
 
 
 async def create_prediction(
@@ -125,7 +132,19 @@ async def _asked(
     if put_id is not None:
         _check_id(body, put_id, is_training=is_training)
     is_stream = _wants_stream(service, request, streaming, is_training=is_training)
-    asked = PredictionRequest(
+    wanted = prediction_request(request, body, put_id, is_training=is_training)
+    return is_stream, await service.prepare(wanted)
+
+
+def prediction_request(
+    request: Request,
+    body: PredictionBody,
+    put_id: str | None = None,
+    *,
+    is_training: bool = False,
+) -> PredictionRequest:
+    """What a request with this body asks for; `put_id`: the id in a PUT's path."""
+    return PredictionRequest(
         body.input,
         body.id if put_id is None else put_id,
         body.context,
@@ -136,7 +155,6 @@ async def _asked(
         size=body.size,
         request_id=request.headers.get(REQUEST_ID),
     )
-    return is_stream, await service.prepare(asked)
 
 
 def _webhook(body: PredictionBody) -> Webhook | None:
@@ -195,7 +213,7 @@ async def _answer(handle: PredictionHandle, request: Request) -> Response:
         started = {"id": handle.view().id, "status": PredictionStatus.STARTING.value}
         return json_response(202, started, _applied(prefer.applied(in_time=False)))
     try:
-        view = await _wait(handle, prefer.patience)
+        view = await wait_within(handle, prefer.patience)
     except trio.Cancelled:
         if not prefer.lets_go:
             handle.cancel()
@@ -206,11 +224,12 @@ async def _answer(handle: PredictionHandle, request: Request) -> Response:
 async def _report(handle: PredictionHandle, request: Request) -> Response:
     """Of a prediction that was there before: at once, unless the client says that it waits."""
     prefer = preference(request.headers.get("prefer"))
-    view = handle.view() if prefer.wait is None else await _wait(handle, prefer.patience)
+    view = handle.view() if prefer.wait is None else await wait_within(handle, prefer.patience)
     return await _result(request, view, prefer.applied(in_time=view.status.is_terminal))
 
 
-async def _wait(handle: PredictionHandle, seconds: float) -> PredictionView:
+async def wait_within(handle: PredictionHandle, seconds: float) -> PredictionView:
+    """The prediction at its end, or as it is after so many seconds."""
     with trio.move_on_after(seconds):
         return await handle.wait()
     return handle.view()

@@ -7,8 +7,9 @@ together. It costs the model and its neighbours nothing if it is slow: it finds 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import trio
 from attrs import frozen
@@ -16,14 +17,28 @@ from attrs import frozen
 from protocol.json_text import dumps
 from supervisor.http.errors import refusal_response, unknown_prediction
 from supervisor.http.values import Response, json_response
-from supervisor.interface import Gap, TooManyFollowers
+from supervisor.interface import Event, Gap, TooManyFollowers
 from supervisor.model_schema import documents_streaming
 
 if TYPE_CHECKING:
     from supervisor.http.values import Request
-    from supervisor.interface import Event, Follower, PredictionHandle, Service
+    from supervisor.interface import Follower, PredictionHandle, Service
 
-__all__ = ["EVENT_STREAM", "Streaming", "follow", "last_event_id", "not_opted_in", "stream_known"]
+__all__ = [
+    "EVENT_STREAM",
+    "KEEP_ALIVE",
+    "Form",
+    "Streaming",
+    "coglet_form",
+    "follow",
+    "gap_error",
+    "last_event_id",
+    "not_opted_in",
+    "stream_known",
+]
+
+Form: TypeAlias = Callable[[Event | Gap], bytes]
+"""How an event is written: never as nothing."""
 
 EVENT_STREAM: Final = "text/event-stream"
 
@@ -48,8 +63,25 @@ class Streaming:
     """Seconds of silence after which a comment is sent."""
 
 
+def coglet_form(event: Event | Gap) -> bytes:
+    """An event as coglet writes it, with its number."""
+    if isinstance(event, Gap):
+        return _lines("error", {"error": gap_error(event), "skipped": event.skipped})
+    return b"id: %d\n" % event.number + _lines(event.kind.value, event.data)
+
+
+def gap_error(gap: Gap) -> str:
+    """What a reader is told that will not get all of the events."""
+    what = "stream lagged" if gap.lagged else "stream replay truncated"
+    return f"SSE {what}; events were dropped"
+
+
 async def stream_known(
-    service: Service, request: Request, prediction_id: str, streaming: Streaming
+    service: Service,
+    request: Request,
+    prediction_id: str,
+    streaming: Streaming,
+    form: Form = coglet_form,
 ) -> Response:
     """`GET /predictions/{id}/stream`: of one that is in flight or remembered, else 404."""
     if streaming.strict and (refusal := not_opted_in(service)) is not None:
@@ -57,11 +89,16 @@ async def stream_known(
     known = service.recall(prediction_id)
     if known is None:
         return unknown_prediction()
-    return follow(known, request, streaming)
+    return follow(known, request, streaming, form)
 
 
 def follow(
-    handle: PredictionHandle, request: Request, streaming: Streaming, *, is_owner: bool = False
+    handle: PredictionHandle,
+    request: Request,
+    streaming: Streaming,
+    form: Form = coglet_form,
+    *,
+    is_owner: bool = False,
 ) -> Response:
     """The events of a prediction, from where the reader left off.
 
@@ -69,6 +106,7 @@ def follow(
         handle: the prediction.
         request: its `Last-Event-ID` says which events the reader knows.
         streaming: how.
+        form: in which words.
         is_owner: whether the prediction is cancelled once this reader has gone, and no other reads.
     """
     after = last_event_id(request.headers.get("last-event-id"))
@@ -78,7 +116,7 @@ def follow(
         follower = handle.follow(after)
     except TooManyFollowers as refusal:
         return refusal_response(refusal)
-    events = _Events(follower, streaming.heartbeat)
+    events = _Events(follower, streaming.heartbeat, form)
     if is_owner:
         request.at_end(partial(_cancel_unread, handle, events))
     return Response(200, headers=_HEADERS, content_type=EVENT_STREAM, pieces=events)
@@ -108,9 +146,10 @@ def last_event_id(value: str | None) -> int | None:
 class _Events:
     """The body of one reader's answer."""
 
-    def __init__(self, follower: Follower, heartbeat: float) -> None:
+    def __init__(self, follower: Follower, heartbeat: float, form: Form) -> None:
         self._follower = follower
         self._heartbeat = heartbeat
+        self._form = form
         self.found_gap = False
 
     async def __aenter__(self) -> Self:
@@ -131,17 +170,10 @@ class _Events:
     def _with_what_is_ready(self, event: Event | Gap | None) -> bytes:
         written = bytearray()
         while event is not None:
-            written += self._written(event)
+            self.found_gap = self.found_gap or isinstance(event, Gap)
+            written += self._form(event)
             event = self._follower.next_nowait() if len(written) < TOGETHER else None
         return bytes(written)
-
-    def _written(self, event: Event | Gap) -> bytes:
-        if isinstance(event, Gap):
-            self.found_gap = True
-            what = "stream lagged" if event.lagged else "stream replay truncated"
-            error = f"SSE {what}; events were dropped"
-            return _lines("error", {"error": error, "skipped": event.skipped})
-        return b"id: %d\n" % event.number + _lines(event.kind.value, event.data)
 
 
 def _lines(name: str, data: dict[str, Any]) -> bytes:

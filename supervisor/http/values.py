@@ -33,6 +33,8 @@ class Request:
     """Takes what is to be called when the request is over, answered or not."""
     query: Mapping[str, str] = Factory(dict)
     """What stands after `?`; of several of one name the first."""
+    scheme: str = "http"
+    """Or "https"."""
 
 
 @frozen

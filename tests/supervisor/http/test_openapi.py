@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -147,7 +148,7 @@ def test_every_route_is_described_and_every_description_has_a_route(service: Fak
         for method in (rule.methods or set()) - {"HEAD"}
     }
     described = {
-        (method, path.replace("{prediction_id}", "<id>").replace("{training_id}", "<id>"))
+        (method, re.sub(r"{(?:\w+_)?(\w+)}", r"<\1>", path))
         for method, path, _ in operations(served_document(BOTH))
     }
     assert described == routes
