@@ -185,6 +185,16 @@ def test_a_body_is_needed_if_an_input_is(required: list[str], wanted: bool) -> N
     assert schema["properties"].keys() == request["properties"].keys() - {"id"}
 
 
+def with_null(node: Any) -> Any:
+    """`nullable`, which the validator does not know, in the words of JSON Schema."""
+    if isinstance(node, list):
+        return [with_null(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {name: with_null(child) for name, child in node.items() if name != "nullable"}
+    return {"anyOf": [plain, {"type": "null"}]} if node.get("nullable") is True else plain
+
+
 def assert_described(
     response: Response, method: str, path: str, document: dict[str, Any] = PREDICT
 ) -> None:
@@ -192,7 +202,7 @@ def assert_described(
     answers = served["paths"][path][method]["responses"]
     schema = answers[str(response.status)]["content"][response.content_type]["schema"]
     whole = {**schema, "components": served["components"]}
-    jsonschema_rs.validate(whole, json.loads(response.body))
+    jsonschema_rs.validate(with_null(whole), json.loads(response.body))
 
 
 async def test_the_answers_are_those_that_are_described(service: FakeService) -> None:
@@ -230,8 +240,7 @@ async def test_the_answers_are_those_that_are_described(service: FakeService) ->
     for query, status in (({"limit": "1"}, 200), ({}, 200), ({"limit": "x"}, 422)):
         got = await list_predictions(service, Request(query=query), path, is_allowed=True)
         assert got.status == status
-        if status == 422 or json.loads(got.body)["next"] is not None:
-            assert_described(got, "get", path)
+        assert_described(got, "get", path)
     forbidden = await list_predictions(service, Request(), path, is_allowed=False)
     assert_described(forbidden, "get", path)
     assert_described(about.openapi(service), "get", "/openapi.json")

@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from supervisor.http.errors import draining_response
 from supervisor.http.replicate import STOP_WAIT, WAIT_MAX, Replicate, problem
 from supervisor.http.replicate_stream import replicate_form
-from supervisor.http.stream import KEEP_ALIVE, Streaming, coglet_form
+from supervisor.http.stream import KEEP_ALIVE, Streaming
 from supervisor.http.values import Request, Response, json_response
 from supervisor.interface import AtCapacity, Event, EventKind, Gap, InputError, InvalidInput
 from supervisor.model_schema import ModelSchema
@@ -310,10 +310,16 @@ RESULT = {"id": "p1", "logs": "", "metrics": {}}
     ("event", "written"),
     [
         (Event(0, EventKind.START, {"id": "p1", "status": "processing"}), KEEP_ALIVE.decode()),
-        (Event(1, EventKind.LOG, {"data": "a\nb\n"}), "id: 1\nevent: logs\ndata: a\ndata: b\ndata: \n\n"),
+        (
+            Event(1, EventKind.LOG, {"data": "a\nb\n"}),
+            "id: 1\nevent: logs\ndata: a\ndata: b\ndata: \n\n",
+        ),
         (Event(2, EventKind.METRIC, {"name": "n", "value": 1}), KEEP_ALIVE.decode()),
         (Event(3, EventKind.OUTPUT, {"chunk": " hi"}), "id: 3\nevent: output\ndata:  hi\n\n"),
-        (Event(4, EventKind.OUTPUT, {"chunk": {"a": 1}}), 'id: 4\nevent: output\ndata: {"a":1}\n\n'),
+        (
+            Event(4, EventKind.OUTPUT, {"chunk": {"a": 1}}),
+            'id: 4\nevent: output\ndata: {"a":1}\n\n',
+        ),
         (
             Event(5, EventKind.COMPLETED, {**RESULT, "status": "succeeded", "output": "x"}),
             "id: 5\nevent: done\ndata: {}\n\n",
@@ -324,13 +330,17 @@ RESULT = {"id": "p1", "logs": "", "metrics": {}}
         ),
         (
             Event(5, EventKind.COMPLETED, {**RESULT, "status": "failed", "error": "no\nway"}),
-            "id: 5\nevent: error\ndata: no\ndata: way\n\n"
-            'id: 5\nevent: done\ndata: {"reason":"error"}\n\n',
+            (
+                "id: 5\nevent: error\ndata: no\ndata: way\n\n"
+                'id: 5\nevent: done\ndata: {"reason":"error"}\n\n'
+            ),
         ),
         (
             Gap(3, lagged=True),
-            "id: gap\nevent: error\ndata: SSE stream lagged; events were dropped\n\n"
-            'id: gap\nevent: done\ndata: {"reason":"error"}\n\n',
+            (
+                "id: gap\nevent: error\ndata: SSE stream lagged; events were dropped\n\n"
+                'id: gap\nevent: done\ndata: {"reason":"error"}\n\n'
+            ),
         ),
     ],
 )
