@@ -71,7 +71,8 @@ class Replicate:
             return problem(error.response)
         except Refusal as refusal:
             return problem(refusal_response(refusal))
-        view = await wait_within(handle, _patience(request))
+        patience = _patience(request)
+        view = await wait_within(handle, patience) if patience else handle.view()
         if not view.status.is_terminal:
             # Clients take any other status for the end of their waiting, and what output there is
             # already for known.
