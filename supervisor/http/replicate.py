@@ -27,7 +27,7 @@ from supervisor.interface import PredictionStatus, Refusal
 
 if TYPE_CHECKING:
     from supervisor.http.values import Request
-    from supervisor.interface import PredictionView, Service
+    from supervisor.interface import PredictionHandle, PredictionView, Service
 
 __all__ = ["PREFIX", "Replicate", "problem"]
 
@@ -64,13 +64,12 @@ class Replicate:
         A client that leaves cancels nothing.
         """
         try:
-            body = await read_body(request, self._service)
-            wanted = await self._service.prepare(prediction_request(request, body))
-            handle = self._service.submit(wanted)
+            handle = await self._submitted(request)
         except BadRequest as error:
             return problem(error.response)
         except Refusal as refusal:
             return problem(refusal_response(refusal))
+        request = evolve(request, body=b"")  # the prediction has got it
         patience = _patience(request)
         view = await wait_within(handle, patience) if patience else handle.view()
         if not view.status.is_terminal:
@@ -78,6 +77,11 @@ class Replicate:
             # already for known.
             view = evolve(view, status=PredictionStatus.STARTING, output=None)
         return json_response(201, {**self._document(request, view), "model": model})
+
+    async def _submitted(self, request: Request) -> PredictionHandle:
+        body = await read_body(request, self._service)
+        wanted = prediction_request(request, body)
+        return self._service.submit(await self._service.prepare(wanted))
 
     async def get(self, request: Request, prediction_id: str) -> Response:
         """`GET /v1/predictions/{id}`."""

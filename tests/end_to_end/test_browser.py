@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import urlencode
 import pytest
 import trio
 
+from tests.end_to_end.conftest import installed
 from tests.end_to_end.server import serving, within
 from tests.supervisor.receiver import OK, Received, answer, receiving
 
@@ -40,18 +40,10 @@ FLAGS = (
 )
 
 
-@pytest.fixture
-def chromium() -> str:
-    found = shutil.which("chromium")
-    if found is None:
-        # In CI a skipped test would look like one that passes.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("needs Debian's chromium")
-    return found
-
-
 @asynccontextmanager
-async def browsing(chromium: str, url: str, folder: Path) -> AsyncIterator[None]:
+async def browsing(url: str, folder: Path) -> AsyncIterator[None]:
     """A browser with its own profile that shows one page."""
+    chromium = installed("chromium")
     with (folder / "chromium.log").open("wb") as log:
         process = await trio.lowlevel.open_process(
             [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", url],
@@ -106,7 +98,7 @@ class CuttingProxy:
 
 
 async def test_a_page_reads_a_stream_to_its_end_though_its_connection_is_cut(
-    chromium: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     until = tmp_path / "until"
     os.mkfifo(until)
@@ -130,7 +122,7 @@ async def test_a_page_reads_a_stream_to_its_end_though_its_connection_is_cut(
         (listener, *_) = await nursery.start(trio.serve_tcp, proxy.serve, 0)
         streams = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
         query = {"server": str(server.http.base_url), "streams": streams, "until": str(until)}
-        async with browsing(chromium, f"{pages.url}/?{urlencode(query)}", tmp_path):
+        async with browsing(f"{pages.url}/?{urlencode(query)}", tmp_path):
             with within(60):
                 # The rest is said when the browser has come back: it arrives live.
                 async for _ in proxy.second:

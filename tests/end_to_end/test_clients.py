@@ -18,6 +18,7 @@ from replicate.client import Client
 from replicate.exceptions import ModelError, ReplicateError
 from replicate.pagination import paginate
 
+from tests.end_to_end.conftest import installed
 from tests.end_to_end.server import serving, within
 
 if TYPE_CHECKING:
@@ -253,9 +254,10 @@ async def test_httpx_without_a_loop_streams_line_by_line() -> None:
 
 async def test_curl_runs_and_streams() -> None:
     """With -N it shows each event at once, so that the test can end what has no end of its own."""
+    curl = installed("curl")
     async with serving(MODEL) as server:
         base = server.http.base_url
-        shared = ["curl", "-sS", "-N", "--fail-with-body", "-H", "content-type: application/json"]
+        shared = [curl, "-sS", "-N", "--fail-with-body", "-H", "content-type: application/json"]
 
         def command(path: str, *more: str) -> list[str]:
             return [*shared, *more, f"{base}/{path}"]
