@@ -21,8 +21,7 @@ from supervisor.http.openapi_answers import (
 __all__ = ["replicate_paths"]
 
 _ONE: Final = parameter("path", "prediction_id", ID)
-# A name without what parts a path.
-_NAME: Final = {**STRING, "pattern": "^[A-Za-z0-9_-]{1,100}$"}
+_NAME: Final = {**STRING, "pattern": "^[^/]+$"}
 _MODEL: Final = (parameter("path", "owner", _NAME), parameter("path", "name", _NAME))
 _PREDICTION: Final = ref("coglet.ReplicatePrediction")
 _UNKNOWN: Final = {"404": answer("Neither in flight nor remembered", ref("coglet.Problem"))}
