@@ -48,10 +48,10 @@ def served_document(document: Node) -> Node:
     added: Node = dict(_ABOUT)
     requests: Node = {}
     for kind in kinds or ["prediction"]:
-        added |= _runs(kind, known)
+        added |= _runs(kind, known, _cancel_id(kind, paths))
         if kind == "prediction":
             added |= replicate_paths(_content(_request(kind, known)))
-        requests[f"{kind.capitalize()}Request"] = _request(kind, known, id=OWN_ID)
+        requests[f"{kind.capitalize()}Request"] = _request(kind, known)
     schemas = SCHEMAS | {name: node for name, node in requests.items() if name in known}
     served: Node = _merged(document, {"paths": added, "components": {"schemas": schemas}})
     return served
@@ -105,7 +105,13 @@ _PREFER: Final = parameter(
 )
 
 
-def _runs(kind: str, known: Node) -> Node:
+def _cancel_id(kind: str, paths: Node) -> str:
+    """What the operation is called that cancels; the model's document may have a name for it."""
+    operation = _object(_object(paths, f"/{kind}s/{{{kind}_id}}/cancel"), "post")
+    return str(operation.get("operationId", f"cancel_{kind}"))
+
+
+def _runs(kind: str, known: Node, cancel_id: str) -> Node:
     """The routes of predictions, or of trainings. `known`: the schemas of the model's document."""
     title = kind.capitalize()
     one = f"/{kind}s/{{{kind}_id}}"
@@ -114,13 +120,15 @@ def _runs(kind: str, known: Node) -> Node:
     body = _request(kind, known)
     has_file = _object(known, "Output").get("format") == "uri"
     answers = _answers(kind, response, has_file=has_file)
+    by_answer = _links(kind, cancel_id, "$response.body#/id")
+    by_path = _links(kind, cancel_id, f"$request.path.{kind}_id")
     paths = {
         f"/{kind}s": {
             "get": _list(kind),
             "post": operation(
                 f"create_{kind}",
                 f"Run a {kind}",
-                answers,
+                _linked(answers, by_answer),
                 _PREFER,
                 requestBody=_content(body),
             ),
@@ -135,7 +143,7 @@ def _runs(kind: str, known: Node) -> Node:
             "put": operation(
                 f"put_{kind}",
                 f"Run a {kind}, unless it is in flight or has succeeded with the same input",
-                answers,
+                _linked(answers, by_path),
                 prediction_id,
                 _PREFER,
                 requestBody=_content(body),
@@ -143,7 +151,7 @@ def _runs(kind: str, known: Node) -> Node:
         },
         f"{one}/cancel": {
             "post": operation(
-                f"cancel_{kind}",
+                cancel_id,
                 "Ask that it stops",
                 {
                     "200": answer("It will stop", OBJECT),
@@ -158,10 +166,10 @@ def _runs(kind: str, known: Node) -> Node:
     return paths
 
 
-def _request(kind: str, known: Node, **fields: Node) -> Node:
+def _request(kind: str, known: Node) -> Node:
     """The body of a request; the input is needed if the model needs one of its inputs."""
     name = "Input" if kind == "prediction" else "TrainingInput"
-    properties = {**fields, "input": ref(name) if name in known else OBJECT, **OPTIONS}
+    properties = {"id": OWN_ID, "input": ref(name) if name in known else OBJECT, **OPTIONS}
     request: Node = {"type": "object", "properties": properties}
     return {**request, "required": ["input"]} if _object(known, name).get("required") else request
 
@@ -173,14 +181,7 @@ def _content(request: Node) -> Node:
 
 def _answers(kind: str, response: str, *, has_file: bool) -> Node:
     headers = {"Preference-Applied": header("What of `Prefer` was heeded.")}
-    links = {
-        f"{name}_{kind}": {
-            "operationId": f"{name}_{kind}",
-            "parameters": {f"{kind}_id": "$response.body#/id"},
-        }
-        for name in ("get", "put")
-    }
-    result = answer("Its result", ref(response), headers=headers, links=links)
+    result = answer("Its result", ref(response), headers=headers)
     if has_file:
         result["content"]["application/octet-stream"] = {
             "schema": {"type": "string", "format": "binary"}
@@ -190,7 +191,7 @@ def _answers(kind: str, response: str, *, has_file: bool) -> Node:
     state = ref("coglet.Prediction")
     return {
         "200": result,
-        "202": answer("It is in flight", state, headers=headers, links=links),
+        "202": answer("It is in flight", state, headers=headers),
         "400": answer("The body is not what it says it is", ref("coglet.Detail")),
         "406": answer("It cannot be streamed", ref("coglet.Refused")),
         "409": answer("No slot is free, or the id is in flight", ref("coglet.Refused")),
@@ -199,6 +200,26 @@ def _answers(kind: str, response: str, *, has_file: bool) -> Node:
         "422": UNPROCESSABLE,
         "429": answer("Too many read this stream", ref("coglet.Refused")),
     }
+
+
+def _links(kind: str, cancel_id: str, place: str) -> Node:
+    """What can be done next with the id, which is at `place`; by the names of the links."""
+    operations = {f"{name}_{kind}": f"{name}_{kind}" for name in ("get", "put")}
+    if kind == "prediction":
+        operations["stream_prediction"] = "stream_prediction"
+    operations[f"cancel_{kind}"] = cancel_id
+    parameters = {f"{kind}_id": place}
+    return {
+        name: {"operationId": operation, "parameters": parameters}
+        for name, operation in operations.items()
+    }
+
+
+def _linked(answers: Node, links: Node) -> Node:
+    """The same, with what can be done next; what has ended cannot be cancelled."""
+    after_end = {name: link for name, link in links.items() if not name.startswith("cancel_")}
+    ended = {**answers["200"], "links": after_end}
+    return {**answers, "200": ended, "202": {**answers["202"], "links": links}}
 
 
 def _list(kind: str) -> Node:

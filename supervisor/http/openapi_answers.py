@@ -44,8 +44,10 @@ ID: Final = {
 
 STRING: Final = {"type": "string"}
 _TEXT: Final = {"type": "string", "nullable": True}
-OWN_ID: Final = {**ID, "nullable": True}
+OWN_ID: Final = {**ID, "nullable": True, "description": "Of a PUT: that of the path, or none."}
 """In a body, where null is as good as none."""
+_PREFIX: Final = r"^(https?://[A-Za-z0-9.-]+(:[1-5]?[0-9]{1,4})?([/?][!-~]*)?)?$"
+"""Empty is none. Stricter than what is taken, to be simple: no user, no IPv6, only ASCII."""
 EVENT: Final = {
     "type": "object",
     "description": "One event of the stream; its data is JSON, under /v1 also plain text.",
@@ -233,5 +235,9 @@ OPTIONS: Final[Node] = {
         "description": "What it is told of; without this, all.",
         "items": {"type": "string", "enum": ["start", "output", "logs", "completed"]},
     },
-    "output_file_prefix": {**_TEXT, "description": "Where output files are uploaded to."},
+    "output_file_prefix": {
+        **_TEXT,
+        "description": "Where output files are uploaded to.",
+        "pattern": _PREFIX,
+    },
 }

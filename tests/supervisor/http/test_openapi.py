@@ -170,6 +170,26 @@ def test_every_reference_leads_somewhere_and_every_name_of_an_operation_is_its_o
     assert linked <= set(names)
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "place"),
+    [
+        ("/predictions", "post", "$response.body#/id"),
+        ("/predictions/{prediction_id}", "put", "$request.path.prediction_id"),
+    ],
+)
+def test_links_lead_from_a_prediction_to_all_that_can_be_done_with_it(
+    path: str, method: str, place: str
+) -> None:
+    answers = served_document(PREDICT)["paths"][path][method]["responses"]
+    ended = {"get_prediction", "put_prediction", "stream_prediction"}
+    assert answers["200"]["links"].keys() == ended
+    assert answers["202"]["links"].keys() == {*ended, "cancel_prediction"}
+    # The model's document has a name of its own for the operation.
+    assert answers["202"]["links"]["cancel_prediction"]["operationId"] == "cancel"
+    for link in answers["202"]["links"].values():
+        assert link["parameters"] == {"prediction_id": place}
+
+
 @pytest.mark.parametrize(("required", "wanted"), [([], False), (["text"], True)])
 def test_a_body_is_needed_if_an_input_is(required: list[str], wanted: bool) -> None:
     document = copy.deepcopy(PREDICT)
@@ -182,7 +202,7 @@ def test_a_body_is_needed_if_an_input_is(required: list[str], wanted: bool) -> N
         body = served["paths"][path][method]["requestBody"]
         assert body["required"] is wanted
     schema = body["content"]["application/json"]["schema"]
-    assert schema["properties"].keys() == request["properties"].keys() - {"id"}
+    assert schema["properties"].keys() == request["properties"].keys()
 
 
 def with_null(node: Any) -> Any:
