@@ -64,8 +64,8 @@ LEAVES_CHILD = """
 ABORTS = """
     import ctypes
     libc = ctypes.CDLL(None)
-    libc.malloc.restype = ctypes.c_void_p
-    libc.free(ctypes.c_void_p(libc.malloc(100) + 8))
+    libc.calloc.restype = ctypes.c_void_p
+    libc.free(ctypes.c_void_p(libc.calloc(100, 1) + 8))
 """
 
 
