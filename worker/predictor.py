@@ -15,6 +15,7 @@ from attrs import frozen
 
 from worker.call_kind import CallKind, kind_of
 from worker.candidates import files_near, names_near
+from worker.error_text import describe
 from worker.hidden_modules import hidden_modules
 from worker.signature import Signature, resolve_input_defaults, signature_of
 
@@ -76,7 +77,7 @@ def load_predictor(ref: str, *, is_train: bool) -> Predictor:
         return _make_predictor(_named(module, name), name, is_train=is_train)
     # The model's own code runs here, and `sys.exit()` in it is as fatal as an error.
     except BaseException as error:
-        text = f"failed to load predictor: {type(error).__name__}: {error}{near}"
+        text = f"failed to load predictor: {describe(error)}{near}"
         raise LoadError(text) from error
 
 

@@ -93,6 +93,14 @@ def test_setup_fails(tmp_path: Path, kind: str, statement: str, error: str) -> N
         assert "worker/" not in driver.setup_log
 
 
+UNPRINTABLE = """
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError
+raise Unprintable
+"""
+
+
 @pytest.mark.parametrize(
     ("model", "ref", "error"),
     [
@@ -102,6 +110,7 @@ def test_setup_fails(tmp_path: Path, kind: str, statement: str, error: str) -> N
         ("x = 1", "predict.py:Predictor", "AttributeError: module 'predict' has no attribute"),
         ("x = 1", "absent.py:Predictor", "FileNotFoundError: [Errno 2] No such file or directory"),
         ("import sys; sys.exit(2)", "predict.py:Predictor", "SystemExit: 2"),
+        (UNPRINTABLE, "predict.py:Predictor", "Unprintable: <ValueError in __str__>"),
     ],
 )
 def test_the_model_cannot_be_loaded(tmp_path: Path, model: str, ref: str, error: str) -> None:
