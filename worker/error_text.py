@@ -73,7 +73,9 @@ def describe(error: BaseException) -> str:
 def _name_and_text(error: BaseException) -> tuple[str, str]:
     try:
         text = str(error)
-    except Exception as second:
+    # The model's code again, and `sys.exit()` in it ends nothing either. No cancel is lost: none is
+    # raised into what stands below us, and nothing here is awaited.
+    except BaseException as second:
         text = f"<{type(second).__name__} in __str__>"
     return type(error).__name__, text
 

@@ -187,19 +187,23 @@ def test_a_field_of_pydantic_declares_an_input(tmp_path: Path) -> None:
         assert driver.predict("p2", needed="ab", x=4).outputs == ["[4] ab"]
 
 
-def test_errors_that_cannot_be_told_are_told_anyway(tmp_path: Path) -> None:
-    model = """
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("raised", ["ValueError", "SystemExit", "KeyboardInterrupt"])
+def test_errors_that_cannot_be_told_are_told_anyway(
+    tmp_path: Path, kind: str, raised: str
+) -> None:
+    model = f"""
     class Odd(Exception):
         def __str__(self):
-            raise ValueError
+            raise {raised}
     class Predictor:
-        def predict(self, long: bool) -> str:
+        {kind} predict(self, long: bool) -> str:
             raise ValueError("x" * 20_000_000) if long else Odd
     """
     with worker(tmp_path, model) as driver:
         driver.wait_ready()
         end = driver.predict(long=False).end
-        assert end.error == "Odd: <ValueError in __str__>"
+        assert end.error == f"Odd: <{raised} in __str__>"
         end = driver.predict("p2", long=True).end
         assert end.error.startswith("ValueError: xxx")
         assert len(end.error) < 100_000
