@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.messages import HealthcheckResult, HealthStatus
 from worker import error_text
+from worker.engines.interface import TookTooLong
 from worker.scope import enter_silence
 
 if TYPE_CHECKING:
@@ -89,10 +90,12 @@ def _start_thread(function: Callable[..., None], *args: Any) -> None:
 
 def _verdict(running: Future[Any]) -> str | None:
     """Why the model is unhealthy; None if it is not. Waits for the answer, but not for ever."""
+    if not wait([running], LIMIT).done:
+        return error_text.healthcheck_timed_out(LIMIT)
     try:
         # All but False is healthy, as in coglet: models forget the `return`.
-        return error_text.returned_false() if running.result(LIMIT) is False else None
-    except TimeoutError:
+        return error_text.returned_false() if running.result() is False else None
+    except TookTooLong:
         return error_text.healthcheck_timed_out(LIMIT)
     except BaseException as error:
         return error_text.healthcheck_failed(error)

@@ -189,6 +189,7 @@ def test_a_model_that_uses_cog_says_which(tmp_path: Path) -> None:
         ("return 0", None),
         ("return False", "Healthcheck failed: user-defined healthcheck returned False"),
         ("raise ValueError('hcboom')", "Healthcheck failed: ValueError: hcboom"),
+        ("raise TimeoutError('no database')", "Healthcheck failed: TimeoutError: no database"),
         ("import sys; sys.exit(1)", "Healthcheck failed: SystemExit: 1"),
     ],
 )

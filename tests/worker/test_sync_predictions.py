@@ -189,9 +189,7 @@ def test_a_field_of_pydantic_declares_an_input(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize("raised", ["ValueError", "SystemExit", "KeyboardInterrupt"])
-def test_errors_that_cannot_be_told_are_told_anyway(
-    tmp_path: Path, kind: str, raised: str
-) -> None:
+def test_errors_that_cannot_be_told_are_told_anyway(tmp_path: Path, kind: str, raised: str) -> None:
     model = f"""
     class Odd(Exception):
         def __str__(self):

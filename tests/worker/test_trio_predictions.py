@@ -43,6 +43,8 @@ def test_it_is_trio_for_libraries_too(trio_worker: LoopWorker) -> None:
     [
         ("return False", "Healthcheck failed: user-defined healthcheck returned False"),
         ("sys.exit(2)", "Healthcheck failed: SystemExit: 2"),
+        ("raise TimeoutError('no database')", "Healthcheck failed: TimeoutError: no database"),
+        ("raise trio.TooSlowError", "Healthcheck failed: TooSlowError"),
         ("await sleep(600)", "Healthcheck failed: user-defined healthcheck timed out after 5.0 s"),
     ],
 )

@@ -6,12 +6,15 @@ import asyncio
 import inspect
 import sys
 import traceback
+from concurrent.futures import wait
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.engines.async_engine import AsyncEngine
 from worker.engines.event_loop import LoopMissing
+from worker.engines.interface import TookTooLong
 from worker.engines.leftovers import end_leftovers
+from worker.engines.outcome import outcome_of, result_of
 
 if TYPE_CHECKING:
     import socket
@@ -103,11 +106,10 @@ class AsyncioEngine(AsyncEngine):
 
     def complete(self, awaitable: Awaitable[Any], limit: float) -> Any:
         """Wait for a healthcheck on the loop of the predictions."""
-        checked = asyncio.run_coroutine_threadsafe(_outcome(awaitable, limit), self._asyncio_loop)
-        answer, error = checked.result(limit)
-        if error is not None:
-            raise error
-        return answer
+        checked = asyncio.run_coroutine_threadsafe(outcome_of(awaitable, limit), self._asyncio_loop)
+        if not wait([checked], limit).done:
+            raise TookTooLong  # something blocks the loop
+        return result_of(checked.result())
 
     def tear_down(self) -> None:
         """See `Engine`."""
@@ -158,14 +160,3 @@ def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
         ) from error
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
-
-
-async def _outcome(
-    awaitable: Awaitable[Any], limit: float
-) -> tuple[Any, None] | tuple[None, BaseException]:
-    """What comes of `awaitable`. As a value: `SystemExit` in a task would stop the loop."""
-    try:
-        async with asyncio.timeout(limit):
-            return await awaitable, None
-    except BaseException as error:
-        return None, error

@@ -17,8 +17,11 @@ from worker.slot import Slot
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+__all__ = ["Engine", "TookTooLong", "Workplace"]
 
-__all__ = ["Engine", "Workplace"]
+
+class TookTooLong(Exception):
+    """A healthcheck has not ended in time. No `TimeoutError`: the model's own may be one."""
 
 
 @frozen
@@ -65,7 +68,7 @@ class Engine(Protocol):
         """Handle a `Cancel` (`spec/protocol.md` 2). From the control thread."""
 
     def stop(self, grace: float | None) -> None:
-        """Start nothing more and let `serve` return, when what runs has ended.
+        """Start nothing more and let `run` return, when what runs has ended.
 
         Args:
             grace: after so many seconds what still runs is cancelled. None: never.
@@ -77,7 +80,7 @@ class Engine(Protocol):
         """Wait for what a healthcheck has answered, where such things run. From another thread.
 
         Raises:
-            TimeoutError: it has not ended within `limit` seconds.
+            TookTooLong: it has not ended within `limit` seconds.
             BaseException: what the model raises.
         """
 

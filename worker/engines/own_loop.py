@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from worker.call_stack import enters_model
 from worker.engines.leftovers import cancel_and_wait, end_leftovers
-from worker.forked import exit_in_child
+from worker.engines.outcome import outcome_of, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
 
+    from worker.engines.outcome import Outcome
     from worker.interrupter import Interrupter
-
-    Outcome = tuple[Any, BaseException | None]
 
 __all__ = ["OwnLoop"]
 
@@ -67,20 +66,18 @@ class OwnLoop:
     ) -> tuple[asyncio.AbstractEventLoop, asyncio.Task[Outcome]]:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        return self._loop, self._loop.create_task(_outcome(awaitable), context=context)
+        return self._loop, self._loop.create_task(outcome_of(awaitable), context=context)
 
     @enters_model
     def _finish(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Outcome]) -> Any:
         try:
-            result, error = loop.run_until_complete(task)
+            outcome = loop.run_until_complete(task)
         except BaseException:
             # Not what the task has raised: a signal handler, or `sys.exit()` in another task.
             if not task.done():
                 cancel_and_wait(loop, {task})
             raise
-        if error is not None:
-            raise error
-        return result
+        return result_of(outcome)
 
     def _cancel_of(
         self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Outcome]
@@ -95,14 +92,3 @@ class OwnLoop:
                 loop.call_soon_threadsafe(task.cancel)
 
         return cancel
-
-
-async def _outcome(awaitable: Awaitable[Any]) -> Outcome:
-    """What comes of `awaitable`. As a value: `SystemExit` in a task would stop the loop."""
-    try:
-        result = await awaitable
-    except BaseException as error:
-        exit_in_child(error)
-        return None, error
-    exit_in_child()
-    return result, None

@@ -52,7 +52,7 @@ class Seat:
         self._only_one = len(place.slots) == 1
         self._lock = threading.Lock()
         self._cancels = SlotCancels()
-        """Guarded by the lock."""
+        """Written under the lock."""
         self._task: Task | None = None
         self._task_runs = False
         self._told_to_stop = False

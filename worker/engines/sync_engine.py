@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from worker.engines.outcome import outcome_of, result_of
 from worker.engines.own_loop import OwnLoop
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class SyncEngine:
 
     def complete(self, awaitable: Awaitable[Any], limit: float) -> Any:
         """Wait for a healthcheck, on a loop of its own."""
-        return asyncio.run(asyncio.wait_for(awaitable, limit))
+        return result_of(asyncio.run(outcome_of(awaitable, limit)))
 
     def loop_idle(self) -> float | None:
         """There is no loop that turns by itself."""

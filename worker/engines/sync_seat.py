@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from protocol.errors import RemoteProtocolError
 from worker.answer import Answer
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from worker.slot import Slot
 
 __all__ = ["SyncSeat"]
-
-_END: Final = object()
 
 
 class SyncSeat:

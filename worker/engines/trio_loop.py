@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.engines.async_engine import AsyncEngine
 from worker.engines.event_loop import LoopMissing
+from worker.engines.interface import TookTooLong
 
 if TYPE_CHECKING:
     import socket
@@ -172,11 +173,9 @@ class TrioEngine(AsyncEngine):
         )
 
     async def _bounded(self, awaitable: Awaitable[Any], limit: float) -> Any:
-        try:
-            with self._trio.fail_after(limit):
-                return await awaitable
-        except self._trio.TooSlowError as error:
-            raise TimeoutError from error
+        with self._trio.move_on_after(limit):
+            return await awaitable
+        raise TookTooLong
 
     async def _main(self, ready: Callable[[], bool]) -> None:
         self._trio_loop.token = self._trio.lowlevel.current_trio_token()
