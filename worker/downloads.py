@@ -20,9 +20,10 @@ from attrs import define, field
 
 from protocol.addresses import refused_kind
 from worker.connections import Connections
+from worker.error_text import describe
 from worker.file_folder import FolderRemoved
 from worker.http_client import REDIRECTS_MAX, open_client
-from worker.http_libraries import DOWNLOAD_THREAD, load_http_libraries
+from worker.http_libraries import DOWNLOAD_THREAD, HTTP_LIBRARIES, load_http_libraries
 from worker.network_streams import ConnectionFailed, UrlRefused
 
 if TYPE_CHECKING:
@@ -151,9 +152,11 @@ class Downloader:
         try:
             return open_client(self._connections, self._check)
         except ImportError as error:
-            raise DownloadFailed(
-                "URLs as inputs need httpx in the model's environment: pip install httpx"
-            ) from error
+            if error.name in HTTP_LIBRARIES:
+                text = "URLs as inputs need httpx in the model's environment: pip install httpx"
+            else:
+                text = f"httpx of the model's environment cannot be loaded: {describe(error)}"
+            raise DownloadFailed(text) from error
         except OSError as error:  # `ssl.SSLError` is one
             raise DownloadFailed(
                 "the certificates of this server's environment cannot be read "

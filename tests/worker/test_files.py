@@ -318,20 +318,47 @@ def test_httpx_is_loaded_for_downloads_alone(server: Server, run_python: RunPyth
     assert printed == "without False\ncontent of /with\n"
 
 
-def test_without_httpx_the_error_says_what_to_install(run_python: RunPython) -> None:
-    hide = """
+INSTALL = "URLs as inputs need httpx in the model's environment: pip install httpx"
+BROKEN = "httpx of the model's environment cannot be loaded: ModuleNotFoundError: no h11"
+
+
+@pytest.mark.parametrize(
+    ("absent", "error"), [("httpx", INSTALL), ("httpcore", INSTALL), ("h11", BROKEN)]
+)
+def test_without_httpx_the_error_says_what_to_install(
+    absent: str, error: str, run_python: RunPython
+) -> None:
+    hide = f"""
 import importlib.abc
 class Hidden(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "httpx":
-            raise ModuleNotFoundError(name)
+        if name == "{absent}":
+            raise ModuleNotFoundError(f"no {{name}}", name=name)
 sys.meta_path.insert(0, Hidden())
 """
     printed = run_python(f"{hide}\nURL = 'http://127.0.0.1:1/'\n{DATA_AND_HTTP}")
-    assert printed.splitlines() == [
-        "without False",
-        "file: URLs as inputs need httpx in the model's environment: pip install httpx",
-    ]
+    assert printed.splitlines() == ["without False", f"file: {error}"]
+
+
+@pytest.mark.parametrize("first", ["import certifi, email", ""])
+def test_a_model_may_have_modules_named_like_those_that_httpx_needs(
+    first: str, server: Server, tmp_path: Path, run_python: RunPython
+) -> None:
+    for name in ("certifi", "email"):
+        (tmp_path / f"{name}.py").write_text("whose = 'the model'")
+    printed = run_python(
+        f"""
+import worker.inputs
+assert "email" not in sys.modules
+sys.path.insert(0, "")
+{first}
+URL = '{server.url}/with'
+{DATA_AND_HTTP}
+import certifi, email
+print(certifi.whose, email.whose, sys.path[0] == "")
+"""
+    )
+    assert printed.splitlines()[1:] == ["content of /with", "the model the model True"]
 
 
 @pytest.mark.parametrize("first", ["import httpx", "import httpcore", ""])
