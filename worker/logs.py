@@ -16,9 +16,10 @@ from protocol.messages import LogSource
 if TYPE_CHECKING:
     from worker.sink import LogSink
 
-__all__ = ["LogRouter", "PlainOutput"]
+__all__ = ["DESCRIPTORS", "LogRouter", "PlainOutput"]
 
-_FD: Final = {LogSource.STDOUT: 1, LogSource.STDERR: 2}
+DESCRIPTORS: Final = {LogSource.STDOUT: 1, LogSource.STDERR: 2}
+"""Where the interpreter's own two streams write."""
 
 
 class LogRouter:
@@ -92,7 +93,7 @@ class PlainOutput:
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[os.write(_FD[source], rest) :]
+                rest = rest[os.write(DESCRIPTORS[source], rest) :]
         except OSError:
             return  # the model has closed it, or the worker is gone: nobody reads
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.messages import LogSource
 from worker.error_text import describe
+from worker.logs import DESCRIPTORS
 from worker.sink import BEGUN_MAX
 from worker.thread_interrupter import this_thread
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["LogStream", "flush_models_streams", "install_streams"]
 
 _SOURCES: Final = (LogSource.STDOUT, LogSource.STDERR)
-_FD: Final = {LogSource.STDOUT: 1, LogSource.STDERR: 2}
 
 
 class LogStream(io.TextIOBase):
@@ -146,7 +146,7 @@ class LogStream(io.TextIOBase):
 
     def fileno(self) -> int:
         """The descriptor of the stream in C: also captured, but without a context."""
-        return _FD[self._source]
+        return DESCRIPTORS[self._source]
 
     def writable(self) -> bool:
         """Yes."""
