@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
 
 __all__ = [
+    "INTERRUPTIBLE_FILES",
     "call_model",
     "calling_frame",
     "enters_model",
@@ -25,7 +26,7 @@ _OURS: Final = tuple(
     os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), package, "")
     for package in ("worker", "protocol")
 )
-_interruptible_files: Final = frozenset(
+INTERRUPTIBLE_FILES: Final = frozenset(
     os.path.join(_OURS[0], name)
     for name in (
         "conversion.py",
@@ -79,7 +80,7 @@ def may_interrupt(frame: FrameType | None) -> bool:
     """
     while frame is not None:
         code = frame.f_code
-        if code in _entries or code.co_filename in _interruptible_files:
+        if code in _entries or code.co_filename in INTERRUPTIBLE_FILES:
             return True
         if code.co_filename.startswith(_OURS):
             return False

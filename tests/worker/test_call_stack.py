@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-from worker.call_stack import may_interrupt
+from worker.call_stack import INTERRUPTIBLE_FILES, may_interrupt
 from worker.interrupter import SignalInterrupter
 
 
@@ -14,3 +15,8 @@ def test_where_an_exception_may_be_raised() -> None:
     assert may_interrupt(interrupter.call(lambda: sys._getframe()))
     assert not may_interrupt(sys._getframe())
     assert not may_interrupt(None)
+
+
+def test_a_module_that_may_be_interrupted_is_named_as_it_is_called() -> None:
+    assert len(INTERRUPTIBLE_FILES) > 0
+    assert [path for path in INTERRUPTIBLE_FILES if not os.path.isfile(path)] == []
