@@ -12,7 +12,6 @@ import platform
 import socket
 import sys
 import threading
-import time
 import traceback
 import uuid
 from functools import partial
@@ -180,7 +179,8 @@ class Worker:
     def supervisor_gone(self) -> None:
         """End, if need be by force."""
         self._stop(0.0)
-        time.sleep(_ORPHAN_GRACE)  # the process usually ends meanwhile, and this thread with it
+        # The process usually ends meanwhile, and this thread with it. Not the model's `time.sleep`.
+        threading.Event().wait(_ORPHAN_GRACE)
         os._exit(1)
 
     # --- the main thread ------------------------------------------------------------------------

@@ -94,12 +94,13 @@ class Control:
     def _run(self, requests: Requests) -> None:
         try:
             self._read(requests)
+            requests.supervisor_gone()
         except RemoteProtocolError as error:
             self.die(str(error))
-        # The boundary of this thread: without it the worker could not be told anything any more.
+        # The boundary of this thread: without it the worker could not be told anything any more,
+        # or outlive its supervisor.
         except BaseException:
             self.die(f"a bug in the worker's control thread: {traceback.format_exc()}")
-        requests.supervisor_gone()
 
     def _read(self, requests: Requests) -> None:
         try:

@@ -27,7 +27,7 @@ from protocol.messages import (
     Shutdown,
     ShuttingDown,
 )
-from tests.worker.driver import LAUNCH, Ended, worker
+from tests.worker.driver import DEADLINE, LAUNCH, Ended, worker
 from worker import __version__
 
 if TYPE_CHECKING:
@@ -388,6 +388,24 @@ def test_an_orphan_that_does_not_stop_is_ended(tmp_path: Path) -> None:
         assert driver.process.stdin is not None
         driver.process.stdin.close()
         assert driver.process.wait(30) == 1
+
+
+def test_an_orphan_that_can_start_no_thread_is_ended_too(tmp_path: Path) -> None:
+    model = """
+    import threading
+    class Predictor:
+        def predict(self):
+            threading.stack_size(2**46)    # more than any address space
+            print("begun")
+            threading.Event().wait()
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        driver.start()
+        driver.wait_for_log("begun")
+        assert driver.process.stdin is not None
+        driver.process.stdin.close()
+        assert driver.process.wait(DEADLINE) == 1
 
 
 def test_no_init_at_all(tmp_path: Path) -> None:
