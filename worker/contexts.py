@@ -86,16 +86,24 @@ def _carrying_start(
         attributes = vars(self)
         own = attributes.get("run")
 
-        def run_carrying() -> None:
-            # First the thread is made what it was, and keeps nothing of the prediction.
+        def restore() -> None:
             if own is None:
-                del attributes["run"]
+                attributes.pop("run", None)
             else:
                 attributes["run"] = own
+
+        def run_carrying() -> None:
+            restore()  # first, so that it keeps nothing of the prediction
             carried.call(run)
 
         attributes["run"] = run_carrying
-        start(self)
+        try:
+            start(self)
+        # There is no thread, or another start has made it. Not after a cancel, which hits a start
+        # while it waits for the thread.
+        except Exception:
+            restore()
+            raise
 
     return carrying_start
 

@@ -283,6 +283,32 @@ def test_a_pool_of_set_up_that_works_for_nobody_is_nobodys(tmp_path: Path) -> No
         assert driver.result().logs == ""
 
 
+def test_a_thread_that_cannot_start_is_what_it_was(tmp_path: Path) -> None:
+    model = """
+    import threading
+    class Predictor:
+        def predict(self):
+            thread = threading.Thread(target=print, args=["ran"])
+            before = threading.stack_size(2**46)    # more than any address space
+            try:
+                thread.start()
+            except RuntimeError as error:
+                print(error, "run" in vars(thread))
+            threading.stack_size(before)
+            thread.start()
+            thread.join()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                print(error, "run" in vars(thread))
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        assert driver.predict().logs == (
+            "can't start new thread False\nran\nthreads can only be started once False\n"
+        )
+
+
 def test_exceptions_and_results_come_back(tmp_path: Path) -> None:
     model = """
     from concurrent.futures import ThreadPoolExecutor
