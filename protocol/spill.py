@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from protocol.errors import SpillRefused, SpillTooLarge
 from protocol.regular_file import open_regular
 
-__all__ = ["input_folder", "read_spill", "write_spill"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["input_folder", "read_spill", "remove_spill", "write_spill"]
 
 
 def input_folder(output_dir: str) -> str:
@@ -52,6 +57,23 @@ def read_spill(directory: str, path: str, limit: int | None = None) -> bytes:
         SpillTooLarge: it is larger than `limit`.
         SpillRefused: it lies elsewhere, is not a regular file, or cannot be read.
     """
+    with _folder_and_name(directory, path) as (folder, name):
+        return _read_and_remove(folder, name, limit)
+
+
+def remove_spill(directory: str, path: str) -> None:
+    """Remove the spill file `path`, which has to lie directly in `directory`, unread.
+
+    Raises:
+        SpillRefused: it lies elsewhere, or cannot be removed.
+    """
+    with _folder_and_name(directory, path) as (folder, name):
+        os.unlink(name, dir_fd=folder)
+
+
+@contextmanager
+def _folder_and_name(directory: str, path: str) -> Iterator[tuple[int, str]]:
+    """The folder, opened, and the name in it. What fails with them is refused."""
     name = os.path.basename(path)
     if os.path.normpath(path) != os.path.join(os.path.normpath(directory), name) or not name:
         raise SpillRefused(f"spill file {path!r} does not lie in {directory!r}")
@@ -60,7 +82,7 @@ def read_spill(directory: str, path: str, limit: int | None = None) -> bytes:
     except (OSError, ValueError) as error:
         raise SpillRefused(f"folder of spill file {path!r} cannot be opened: {error}") from error
     try:
-        return _read_and_remove(folder, name, limit)
+        yield folder, name
     except (OSError, ValueError) as error:
         raise SpillRefused(f"spill file {path!r} cannot be read: {error}") from error
     finally:

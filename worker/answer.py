@@ -6,10 +6,10 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.errors import LocalProtocolError, RemoteProtocolError, SpillRefused
 from protocol.json_text import loads
 from protocol.messages import Cancelled, Done, Failed, LogSource
-from protocol.spill import input_folder, read_spill
+from protocol.spill import input_folder, read_spill, remove_spill
 from worker import error_text
 from worker.error_text import Stage
 from worker.inputs import InputFailure
@@ -62,6 +62,7 @@ class Answer:
         self._outputs = OutputWriter(predict.output_dir, files_apart=bool(predict.files_apart))
         self._checkpoint = checkpoint
         self._held = bytearray()
+        self._input_removed = False
         self._began = time.perf_counter()
         self.sink = LogSink(slot.writer, slot.log_frame)
         self.stage = stage
@@ -92,7 +93,9 @@ class Answer:
                 raise InputLost(error_text.NO_INPUT)
             return predict.input
         try:
-            return loads(read_spill(input_folder(predict.output_dir), predict.input_file))
+            payload = read_spill(input_folder(predict.output_dir), predict.input_file)
+            self._input_removed = True
+            return loads(payload)
         except RemoteProtocolError as error:
             raise InputLost(error) from error
 
@@ -176,8 +179,19 @@ class Answer:
 
     def end(self, outcome: Outcome) -> None:
         """Send what is held and the terminal message, in one write."""
+        self._remove_input()
         try:
             self._held += self._slot.encode(outcome)
         except LocalProtocolError as error:
             self._held += self._slot.encode(Failed(self._predict.id, str(error)))
         self.send_held()
+
+    def _remove_input(self) -> None:
+        """Remove a spilled input that nobody has read, because a `Cancel` came before."""
+        path = self._predict.input_file
+        if path is None or self._input_removed:
+            return
+        try:
+            remove_spill(input_folder(self._predict.output_dir), path)
+        except SpillRefused:
+            return  # it is not there any more, or not ours to remove

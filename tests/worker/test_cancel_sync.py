@@ -215,6 +215,28 @@ def test_cancel_before_the_request(tmp_path: Path) -> None:
         assert driver.predict("p1", block=False).outputs == ["next"]  # it is forgotten
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_spilled_input_goes_with_a_prediction_that_never_begins(
+    tmp_path: Path, kind: str
+) -> None:
+    spill = tmp_path / "run" / "inputs" / "spill_1.json"
+    spill.parent.mkdir(parents=True)
+    spill.write_text("{}")
+    elsewhere = tmp_path / "kept.json"
+    elsewhere.write_text("{}")
+    outputs = str(tmp_path / "run" / "outputs")
+    with worker(tmp_path, f"class Predictor:\n    {kind} predict(self): pass") as driver:
+        driver.wait_ready()
+        for number, path in enumerate((spill, elsewhere)):
+            driver.cancel(f"p{number}")
+            driver.healthcheck("ping_1")
+            driver.start_with(Predict(f"p{number}", input_file=str(path), output_dir=outputs))
+            assert driver.result().end == Cancelled(f"p{number}")
+            assert not spill.exists()
+            driver.wait_idle()
+        assert elsewhere.exists()
+
+
 def test_cancel_of_another_prediction(tmp_path: Path) -> None:
     with worker(tmp_path, MODEL.replace("{statement}", "time.sleep(600)")) as driver:
         driver.wait_ready()
