@@ -164,3 +164,62 @@ class Predictor:
         driver.wait_ready()
         end = driver.predict().end
         assert end == Failed("p1", "CancelledError")
+
+
+def test_a_prediction_that_the_model_cancels_before_its_first_step_ends(
+    asyncio_worker: LoopWorker,
+) -> None:
+    model = """
+class Predictor:
+    async def predict(self, name: str) -> str:
+        print("begun")
+        if name != "neighbour":
+            return name
+        while True:
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+"""
+    with asyncio_worker(model, slots=2) as driver:
+        driver.wait_ready()
+        driver.start("p1", slot=0, name="neighbour")
+        driver.wait_for_log("begun", slot=0)
+        for number in range(2, 4):
+            driver.start(f"p{number}", slot=1, name="other")
+            result = driver.result(1)
+            assert result.end == Failed(f"p{number}", "CancelledError")
+            assert "begun" not in result.logs
+            driver.wait_idle(1)
+        driver.cancel("p1", slot=0)
+        assert driver.result(0).end == Cancelled("p1")
+        driver.wait_idle(0)
+        assert driver.predict("p4", slot=1, name="fine").outputs == ["fine"]
+        driver.shutdown()
+
+
+def test_a_task_factory_that_begins_at_once_leaves_no_slot_busy(
+    asyncio_worker: LoopWorker,
+) -> None:
+    model = """
+def eager(loop, coroutine, **more):
+    # What `asyncio.eager_task_factory` of Python 3.12 does, if nothing is awaited.
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        future = loop.create_future()
+        future.set_result(stop.value)
+        return future
+    raise AssertionError("it waits")
+class Predictor:
+    async def setup(self):
+        asyncio.get_running_loop().set_task_factory(
+            getattr(asyncio, "eager_task_factory", eager)
+        )
+    async def predict(self, number: int) -> int:
+        return number
+"""
+    with asyncio_worker(model) as driver:
+        driver.wait_ready()
+        for number in range(3):
+            assert driver.predict(f"p{number}", number=number).outputs == [number]
+        driver.shutdown()

@@ -53,9 +53,20 @@ class AsyncioLoop:
         connection.setblocking(True)  # uvloop changes it, and whoever writes to it has to wait
         return lambda: self._loop.remove_reader(connection)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def start(
+        self, work: Coroutine[Any, Any, None], never_began: Callable[[BaseException], object]
+    ) -> asyncio.Task[None]:
         """See `EventLoop`."""
-        return self._loop.create_task(work)
+
+        def look(done: asyncio.Task[None]) -> None:
+            # Work that has begun catches that.
+            if done.cancelled():
+                never_began(asyncio.CancelledError())
+
+        # Not by the loop: a task factory of the model's may begin the work at once.
+        task = asyncio.Task(work, loop=self._loop)
+        task.add_done_callback(look)
+        return task
 
     def turn(self) -> Awaitable[None]:
         """See `EventLoop`."""

@@ -43,10 +43,13 @@ class EventLoop(Protocol):
     ) -> Callable[[], object]:
         """Call `read` whenever something, or the end, can be read. Returns what ends that."""
 
-    def start(self, work: Coroutine[Any, Any, None]) -> Task:
+    def start(
+        self, work: Coroutine[Any, Any, None], never_began: Callable[[BaseException], object]
+    ) -> Task:
         """Run `work` as a task of its own, which begins at the next turn of the loop.
 
-        It has to catch all that is raised in it.
+        It has to catch all that is raised in it. `never_began` is called in its place, with what
+        the loop raises then, if it was cancelled before its first step.
         """
 
     def turn(self) -> Awaitable[None]:

@@ -89,8 +89,8 @@ class Seat:
     def stop_task(self) -> None:
         """Pass a `Cancel` on to the task, if what it meant still runs."""
         task = self._task
-        # A task that is cancelled before its first step would never say how it ended; so it looks
-        # by itself, there.
+        # A task that is cancelled before its first step would not be told why; so it looks by
+        # itself, there.
         if task is None or not self._task_runs or self._told_to_stop or not self._cancels.cancelled:
             return
         self._told_to_stop = True
@@ -146,17 +146,24 @@ class Seat:
         with self._lock:
             self._cancels.begin(predict.id)
         self._task_runs = self._told_to_stop = False
-        self._task = self._loop.start(self._serve(predict, answer))
+        self._watch.began()
+        self._task = self._loop.start(
+            self._serve(predict, answer),
+            # A neighbour in the model cancels all the tasks that there are.
+            lambda error: self._end(answer, answer.outcome_of(error)),
+        )
 
     async def _serve(self, predict: Predict, answer: Answer) -> None:
         self._task_runs = True
-        self._watch.began()
         self._place.router.set_current(answer.sink)
         if self._only_one:
             self._place.capture.begin(answer.sink)
         ended: Outcome = answer.cancelled()
         if not self._cancels.cancelled:
             ended = await self._call.run(predict, answer, lambda: self._told_to_stop)
+        self._end(answer, ended)
+
+    def _end(self, answer: Answer, ended: Outcome) -> None:
         outcome = answer.cancelled() if self._finish() else ended
         self._place.capture.end(answer.sink)
         answer.end(outcome)

@@ -72,8 +72,10 @@ class TrioLoop:
                 read()
                 await self.trio.lowlevel.wait_readable(connection)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> Task:
-        """See `EventLoop`."""
+    def start(
+        self, work: Coroutine[Any, Any, None], never_began: Callable[[BaseException], object]
+    ) -> Task:
+        """See `EventLoop`. On Trio a task that was cancelled makes its first step all the same."""
         scope: trio.CancelScope = self.trio.CancelScope()
         self._spawn(self._run_in, scope, work)
         return scope
