@@ -7,12 +7,18 @@ import shutil
 import tempfile
 import threading
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
+
+from worker.thread_interrupter import this_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["FileFolder", "FolderRemoved"]
+
+REMOVE_PATIENCE: Final = 5.0
+"""Seconds that whoever still writes has, once it was told to end. What it has open then goes all
+the same; the next prediction does not wait for it."""
 
 
 class FolderRemoved(Exception):
@@ -23,7 +29,8 @@ class FileFolder:
     """Files below one private folder, which is made when the first one comes.
 
     No file appears after `remove`, and none is left: a prediction that was cancelled is over before
-    the threads are that fetch its files.
+    the threads are that fetch its files. An exception that is left with the calling thread comes
+    out before anything was done, or when all is done: the lock and the count are not left behind.
 
     Args:
         parent: where the folder is made; None, or where nothing can be made: where temporary files
@@ -44,6 +51,10 @@ class FileFolder:
         Raises:
             FolderRemoved: there is no place for it.
         """
+        with this_thread.shield:
+            return self._new_path(name)
+
+    def _new_path(self, name: str) -> str:
         with self._changed:
             self._check()
             if self._folder is None:
@@ -58,12 +69,20 @@ class FileFolder:
 
     def write(self, path: str, content: bytes) -> None:
         """Make a whole file. Raises `FolderRemoved` as `new_path`."""
+        with this_thread.shield:
+            self._write(path, content)
+
+    def _write(self, path: str, content: bytes) -> None:
         with self.writing(path) as file:
             file.write(content)
 
     @contextmanager
     def writing(self, path: str) -> Iterator[IO[bytes]]:
-        """Make a file, or begin it anew. Raises `FolderRemoved` as `new_path`."""
+        """Make a file, or begin it anew; on a thread that no `Cancel` interrupts.
+
+        Raises:
+            FolderRemoved: as `new_path`.
+        """
         with self._changed:
             self._check()
             self._writing += 1
@@ -79,7 +98,7 @@ class FileFolder:
         """Remove all there is, once nobody writes any more: whoever does has to be told before."""
         with self._changed:
             self._removed = True
-            self._changed.wait_for(lambda: self._writing == 0)
+            self._changed.wait_for(lambda: self._writing == 0, REMOVE_PATIENCE)
             folder, self._folder = self._folder, None
         if folder is not None:
             # The model may have moved or removed what is in it.

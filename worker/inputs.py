@@ -10,7 +10,7 @@ from worker.declared import NO_DEFAULT, Made
 from worker.files import InputFailure, InputFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from worker.conversion import Plan
     from worker.options import Options
@@ -65,12 +65,20 @@ class PreparedInputs:
 
 @contextmanager
 def prepared_inputs(
-    signature: Signature, raw: Any, options: Options, *, folder: str | None = None
+    signature: Signature,
+    raw: Any,
+    options: Options,
+    *,
+    folder: str | None = None,
+    call: Callable[..., Any] = lambda function, *args: function(*args),
 ) -> Iterator[dict[str, Any]]:
-    """`PreparedInputs` for who does all in one thread. Raises `InputFailure` as its `open`."""
+    """`PreparedInputs` for who does all in one thread. Raises `InputFailure` as its `open`.
+
+    `call` calls what may be interrupted: getting the inputs, and not removing them.
+    """
     inputs = PreparedInputs(signature, options, folder=folder)
     try:
-        yield inputs.open(raw)
+        yield call(inputs.open, raw)
     finally:
         inputs.close()
 

@@ -133,8 +133,9 @@ class SyncSeat:
                 answer.raw_input(),
                 self._place.options,
                 folder=answer.folder,
+                call=self._interrupter.call,
             )
-            arguments = self._interrupter.call(inputs.__enter__)
+            arguments = inputs.__enter__()
             try:
                 with active_scope(answer.metric, predict.context, process_wide=self._only_one):
                     self._work(arguments, answer)
