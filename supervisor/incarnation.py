@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 import trio
 from attrs import asdict, frozen
@@ -63,6 +63,10 @@ class WorkerContext:
     run_dir: str
     give_up: Callable[[Cause, str], None]
     why_ending: Callable[[], str]
+
+
+_WORKERS_SHARE: Final = 0.8
+"""Of the cancel grace: then the worker insists, and what obeys only then still stops in time."""
 
 
 class Incarnation:
@@ -193,7 +197,8 @@ class Incarnation:
             num_slots=self._config.max_concurrency,
             transport_info=self._link.transport,
             is_train=self._config.is_train,
-            options=asdict(self._config.worker) | {"cancel_grace": self._config.times.cancel_grace},
+            options=asdict(self._config.worker)
+            | {"cancel_grace": self._config.times.cancel_grace * _WORKERS_SHARE},
         )
 
     async def _serve(self) -> None:

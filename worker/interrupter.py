@@ -33,8 +33,7 @@ _REPEAT_EVERY: Final = 0.05
 """Seconds. Once is not enough: an exception in a finaliser is printed and dropped."""
 
 _RAISE_EVERY: Final = 0.5
-"""Seconds that a model's `finally` has before the next exception."""
-
+"""Seconds until the next exception, if the model goes on as if there had been none."""
 
 _WARN_AFTER: Final = 1.0
 """Seconds after which it is said where a thread stands that was interrupted and goes on."""
@@ -56,6 +55,8 @@ class Interrupter(ABC):
         self._raised_at = float("-inf")
         self._armed = False
         self._cancel: Callable[[], None] | None = None
+        self.patience = 4.0
+        """Seconds that a model's `finally` and `except` have before they are interrupted, too."""
 
     def reading(self, *, request: bool = True) -> None:
         """A request has begun to arrive; or what came was none."""
@@ -149,12 +150,32 @@ class Interrupter(ABC):
         """Have an exception raised in the thread, if it may be now. Called again and again."""
 
     def _is_due(self) -> bool:
-        """Whether an exception is to be raised now; True is the answer once in a while only."""
+        """Whether an exception is to be raised now; True is the answer once in a while only.
+
+        One that was dropped, in a finaliser or by an `except` that goes on, is followed by another
+        soon. A model that cleans up because of it is left alone.
+        """
         now = time.monotonic()
         if not (self._armed and self.cancelled) or now - self._raised_at < _RAISE_EVERY:
             return False
+        if now - self._raised_at < self.patience and _handles_cancel(self._thread):
+            return False
         self._raised_at = now
         return True
+
+
+def _handles_cancel(thread: int) -> bool:
+    """Whether a thread stands in an `except` or `finally` that a cancel has brought it to."""
+    # Up to Python 3.11 it is what `sys.exc_info` says, from 3.12 on what `sys.exception` does.
+    found: Any = sys._current_exceptions().get(thread)
+    error = found[1] if isinstance(found, tuple) else found
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, CancelationException):
+            return True
+        seen.add(id(error))
+        error = error.__context__
+    return False
 
 
 class SignalInterrupter(Interrupter):

@@ -42,7 +42,7 @@ async def test_init_says_what_to_load_and_where_to_connect(
             "predict.py:Predictor",
             2,
             worker.transport,
-            options=asdict(WorkerOptions()) | {"cancel_grace": 7.0},
+            options=asdict(WorkerOptions()) | {"cancel_grace": 7.0 * 0.8},
         )
 
 

@@ -70,14 +70,17 @@ def test_cancel_interrupts(tmp_path: Path, name: str) -> None:
 
 
 def test_clean_up_runs_undisturbed(tmp_path: Path) -> None:
+    """Longer than what goes on as if nothing had happened is left alone."""
     statement = """
         try:
             print("inside")
             time.sleep(600)
         finally:
-            end = time.monotonic() + 0.4
-            while time.monotonic() < end:
-                pass
+            try:
+                {}["not there"]
+            except KeyError:
+                for _ in range(12):
+                    time.sleep(0.1)
             print("cleaned up")
     """
     with worker(tmp_path, MODEL.replace("{statement}", statement)) as driver:
@@ -87,6 +90,27 @@ def test_clean_up_runs_undisturbed(tmp_path: Path) -> None:
         driver.cancel()
         result = driver.result()
         assert result.logs == "cleaned up\n"
+        assert result.end == Cancelled("p1")
+
+
+def test_clean_up_without_end_is_interrupted_too(tmp_path: Path) -> None:
+    statement = """
+        try:
+            print("inside")
+            time.sleep(600)
+        finally:
+            print("cleaning up")
+            time.sleep(600)
+    """
+    with worker(
+        tmp_path, MODEL.replace("{statement}", statement), options={"cancel_grace": 0.6}
+    ) as driver:
+        driver.wait_ready()
+        driver.start()
+        driver.wait_for_log("inside")
+        driver.cancel()
+        result = driver.result()
+        assert result.logs == "cleaning up\n"
         assert result.end == Cancelled("p1")
 
 

@@ -30,6 +30,7 @@ class SyncEngine:
     def __init__(self, place: Workplace) -> None:
         self._predictor = place.predictor
         self._interrupter = place.interrupter
+        self._interrupter.patience = place.options.cancel_grace
         self._loop = OwnLoop(place.interrupter, place.options.cancel_grace)
         self._loops = [self._loop]
         """Those of other threads come after that of the main one."""

@@ -30,6 +30,7 @@ class ThreadsEngine(SyncEngine):
         self._seats = {}
         for slot in place.slots:
             interrupter = ThreadInterrupter(place.warn)
+            interrupter.patience = place.options.cancel_grace
             loop = OwnLoop(interrupter, place.options.cancel_grace)
             self._loops.append(loop)
             self._seats[slot.id] = SyncSeat(slot, place, interrupter, loop)
