@@ -126,16 +126,23 @@ class CapturePipe:
         capacity = fcntl.fcntl(self._read_end, fcntl.F_GETPIPE_SZ)
         return int.from_bytes(waiting, sys.byteorder) >= capacity // 4
 
-    def last_words(self) -> str:
-        """The last 64 kB of what the worker has not read itself. Only when it is dead.
+    def read_rest(self) -> str:
+        """What nobody has read yet, at most the last 64 kB. Only when the worker is dead.
 
         Never blocks: a descendant of the worker may live on and keep the pipe open.
         """
+        kept, self._tail = self._tail, b""
         rest = _REST_MAX
         with suppress(BlockingIOError):
             while rest > 0 and (chunk := os.read(self._read_end, _CHUNK)):
                 self._keep(chunk)
                 rest -= len(chunk)
+        unread, self._tail = self._tail, kept
+        self._keep(unread)
+        return unread.decode("utf-8", "replace")
+
+    def last_words(self) -> str:
+        """The last 64 kB of what the worker has not read itself; after `read_rest`."""
         return self._tail.decode("utf-8", "replace")
 
     def _keep(self, chunk: bytes) -> None:

@@ -143,6 +143,8 @@ class Incarnation:
         finally:
             # Everything has been read: what has no terminal message now will never have one.
             end = self._summary(worker_end)
+            if worker_end.unread:
+                self._on_output(worker_end.unread)
             for slot in self._slots.values():
                 slot.abandon(end.prediction_error(slot.last_words))
             if end.cause is Cause.ASKED:

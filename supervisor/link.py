@@ -31,12 +31,14 @@ class WorkerEnd:
         signal: the number of the signal that ended it. If neither is set, it could not be killed.
         last_words: what it wrote to fd 2 last and has not read itself, at most 64 kB.
         forced: the link had sent it SIGTERM or SIGKILL before.
+        unread: the part of `last_words` that has not been handed on as output.
     """
 
     exit_code: int | None
     signal: int | None
     last_words: str = ""
     forced: bool = False
+    unread: str = ""
 
     def describe(self) -> str:
         """For example "killed by SIGKILL" or "exited with code 3"."""

@@ -215,7 +215,8 @@ class SpawnedWorker:
     def _undead(self) -> WorkerEnd:
         log.error("Worker cannot be killed", pid=self._process.pid)
         self._is_undead = True
-        return WorkerEnd(None, None, self._capture.last_words(), forced=True)
+        unread = self._capture.read_rest()
+        return WorkerEnd(None, None, self._capture.last_words(), forced=True, unread=unread)
 
     async def _watch(self) -> None:
         """Wait for the worker's death and bury it. Ends with the link at the latest."""
@@ -239,11 +240,13 @@ class SpawnedWorker:
         # The guard goes first: as long as it lives, the worker's number must not be used again.
         await self._guard.stand_down()
         code = await self._process.wait()
+        unread = self._capture.read_rest()
         self._end = WorkerEnd(
             exit_code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             last_words=self._capture.last_words(),
             forced=self._forced,
+            unread=unread,
         )
         self._gone.set()
 

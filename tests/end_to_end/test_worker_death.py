@@ -94,6 +94,7 @@ async def test_the_last_words_of_an_abort_are_in_the_error() -> None:
         assert answer["status"] == "failed"
         assert "SIGABRT" in answer["error"]
         assert "free(): invalid pointer" in answer["error"]
+        assert "free(): invalid pointer" in answer["logs"]
 
 
 async def test_an_answer_that_was_written_counts_though_its_writer_is_dead() -> None:

@@ -141,7 +141,7 @@ async def test_our_worker_gets_the_read_end_of_its_own_stderr(interpreter: Path)
     assert argv[2] == "--capture-fd"
     assert set(fds) == {"0", "1", "2", argv[3]}
     assert fds[argv[3]] == fds["2"] != fds["1"]
-    assert end == WorkerEnd(5, None, "gone wrong")
+    assert end == WorkerEnd(5, None, "gone wrong", unread="gone wrong")
 
 
 async def test_secrets_stay_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
