@@ -71,9 +71,11 @@ class Destination:
         """
         try:
             url = httpx.URL(text)
-        except httpx.InvalidURL as error:
+            # `host` decodes what begins with "xn--", and raises if that is no name: "http://xn--a/".
+            is_good = url.scheme in ("http", "https") and bool(url.host)
+        except (httpx.InvalidURL, ValueError) as error:
             raise ValueError(f"not a URL: {error}") from error
-        if url.scheme not in ("http", "https") or not url.host:
+        if not is_good:
             raise ValueError("not an http: or https: URL")
         return cls(url, is_prefix)
 
@@ -257,4 +259,5 @@ def _place(response: httpx.Response) -> str:
 
 def _failed(url: httpx.URL, reason: str, *, again: bool = False) -> UploadFailed:
     kind = _WorthAnotherTry if again else UploadFailed
-    return kind(f"{url.host}: {reason}")
+    # Not `host`, which raises for a redirect's "xn--a", say, whose label cannot be decoded.
+    return kind(f"{url.raw_host.decode('ascii')}: {reason}")

@@ -89,9 +89,11 @@ def parse_url(text: str) -> httpx.URL | None:
     """The URL of a webhook; None: it is none that can be called."""
     try:
         url = httpx.URL(text)
+        # `host` decodes what begins with "xn--", and raises if that is no name: "http://xn--a/".
+        is_good = url.scheme in ("http", "https") and bool(url.host)
     except (httpx.InvalidURL, ValueError):
         return None
-    return url if url.scheme in ("http", "https") and url.host else None
+    return url if is_good else None
 
 
 class HttpCaller:

@@ -148,7 +148,9 @@ def test_where_a_file_goes(url: str, is_prefix: bool, name: str, expected: str) 
     assert str(Destination.parse(url, is_prefix=is_prefix).of(name)) == expected
 
 
-@pytest.mark.parametrize("text", ["", "u", "ftp://u/", "http://", "http:///x", "http://u:port/"])
+@pytest.mark.parametrize(
+    "text", ["", "u", "ftp://u/", "http://", "http:///x", "http://u:port/", "http://xn--a/"]
+)
 def test_what_is_no_destination(text: str) -> None:
     with pytest.raises(ValueError, match="URL"):
         Destination.parse(text)
@@ -255,11 +257,13 @@ async def test_nobody_listens(file: Path) -> None:
     assert (await failure(file, url)).startswith("127.0.0.1: ConnectError")
 
 
-@pytest.mark.parametrize("location", ["http://u:99999/", f"http://{'x' * 300}/", "http://u:x/"])
+@pytest.mark.parametrize(
+    "location", ["http://u:99999/", f"http://{'x' * 300}/", "http://u:x/", "http://xn--a/"]
+)
 async def test_a_redirect_to_nowhere(file: Path, location: str) -> None:
     async with receiving(always(answer(307, f"Location: {location}"))) as receiver:
         reason = await failure(file, receiver.url)
-    assert reason.startswith(("127.0.0.1: ", "u: ", "xxx"))
+    assert reason.startswith(("127.0.0.1: ", "u: ", "xxx", "xn--a: "))
 
 
 async def test_no_answer(file: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
@@ -241,7 +241,13 @@ async def test_a_host_that_hangs_does_not_hold_up_others(mock_clock: MockClock) 
         nursery.cancel_scope.cancel()
 
 
-@given(st.text() | st.text().map("http://{}/".format) | st.text().map("http://h/{}".format))
+@given(
+    st.text()
+    | st.text().map("http://{}/".format)
+    | st.text().map("http://h/{}".format)
+    | st.from_regex(r"http://([a-z0-9-]{1,8}\.)?xn--[a-z0-9-]{0,8}(\.[a-z]{2})?/", fullmatch=True)
+)
+@example("http://xn--a/")
 def test_no_text_of_a_client_is_more_than_no_url(text: str) -> None:
     url = parse_url(text)
     assert url is None or url.host

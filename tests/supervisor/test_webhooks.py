@@ -309,7 +309,17 @@ async def test_who_is_told_is_no_reader_of_the_stream(autojump_clock: MockClock)
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nothing", "ftp://host/", "http://", "http://[::1", "http://h:x/", "http://h\n/"]
+    "url",
+    [
+        "",
+        "nothing",
+        "ftp://host/",
+        "http://",
+        "http://[::1",
+        "http://h:x/",
+        "http://h\n/",
+        "http://xn--a/",
+    ],
 )
 async def test_what_is_no_url_is_only_logged(autojump_clock: MockClock, url: str) -> None:
     receiver = Receiver()
