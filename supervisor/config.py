@@ -114,8 +114,9 @@ class Limits:
     """Seconds for which a finished prediction is remembered; 0: none is."""
     keep_count: int = 1000
     """Finished predictions that are remembered."""
-    keep_bytes: int = 256 * 1024 * 1024
-    """What they may weigh together: inputs, outputs, logs, metrics, events."""
+    keep_bytes: int = 64 * 1024 * 1024
+    """What they may weigh together: inputs, outputs, logs, metrics, events, as JSON. The newest
+    one is remembered whatever it weighs."""
     webhook_pending: int = 1000
     """Finished predictions whose webhooks have not been told yet; of more, the oldest are not."""
     webhook_bytes: int = 128 * 1024 * 1024

@@ -20,7 +20,8 @@ class _Remembered(NamedTuple):
 class Retention:
     """The newest finished predictions, by id. No I/O; the clock is passed in.
 
-    What is too old is dropped when somebody looks or adds.
+    What is too old is dropped when somebody looks or adds. The newest one is kept whatever it
+    weighs: who did not wait for it has no other way to its result.
 
     Args:
         limits: `keep_age`, `keep_count` and `keep_bytes` of it.
@@ -33,11 +34,9 @@ class Retention:
         """Bytes that all of them weigh."""
 
     def add(self, job: Job, clock: float) -> None:
-        """Remember a prediction that has just ended, if it is not too big by itself."""
+        """Remember a prediction that has just ended."""
         self.forget(job.prediction.id)
         size = job.prediction.size
-        if size > self._limits.keep_bytes:
-            return
         self._jobs[job.prediction.id] = _Remembered(job, size, clock)
         self.size += size
         self._shrink(clock)
@@ -64,6 +63,7 @@ class Retention:
         while self._jobs:
             oldest_id = next(iter(self._jobs))
             is_old = clock - self._jobs[oldest_id].since >= limits.keep_age
-            if not (is_old or len(self._jobs) > limits.keep_count or self.size > limits.keep_bytes):
+            is_heavy = self.size > limits.keep_bytes and len(self._jobs) > 1
+            if not (is_old or is_heavy or len(self._jobs) > limits.keep_count):
                 return
             self.forget(oldest_id)

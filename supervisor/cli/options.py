@@ -397,7 +397,7 @@ OPTIONS: Final = (
         "limits",
         "limits.keep_bytes",
         values.SIZE,
-        "What they may weigh together.",
+        "What they may weigh together as JSON; the newest one is remembered whatever it weighs.",
     ),
     Option(
         "log-level",

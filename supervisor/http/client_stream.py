@@ -53,7 +53,8 @@ class OpenRequest:
     Args:
         stream: its connection.
         scope: what its answer is made in; cancelled when the client has gone.
-        is_safe: whether making the answer costs nothing that its client could want to save.
+        is_safe: whether making the answer costs nothing that its client could want to save, or is
+            wanted whoever waits for it.
     """
 
     def __init__(self, stream: ClientStream, scope: trio.CancelScope, *, is_safe: bool) -> None:

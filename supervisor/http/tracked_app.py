@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 import trio
 
+from supervisor.http.preferences import preference
 from supervisor.http.request_scope import REQUEST_ID, request_scope
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class TrackedApp:
         scope, request_id = request_scope(scope)
         with (
             self._draining.request(),
-            self._client.request(is_safe=scope["method"] in _SAFE) as request,
+            self._client.request(is_safe=_goes_on(scope)) as request,
             structlog.contextvars.bound_contextvars(request_id=request_id),
         ):
             await trio.lowlevel.checkpoint_if_cancelled()  # nothing is begun for nobody
@@ -105,6 +106,21 @@ class _Tracked:
             return headers
         others = [pair for pair in headers if pair[0].lower() != b"connection"]
         return [*others, (b"connection", b"close")]
+
+
+def _goes_on(scope: Any) -> bool:
+    """Whether it is answered to whoever has ended their half: it costs no more than is wanted.
+
+    A client that hangs up ends a prediction that it would have waited for, and nothing else: not
+    what it has sent last, to cancel one, or to start one without waiting for it.
+    """
+    path = scope["path"]
+    if scope["method"] in _SAFE or path.endswith("/cancel") or path == "/shutdown":
+        return True
+    prefer = ", ".join(
+        value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"prefer"
+    )
+    return path.startswith("/v1/") or preference(prefer).lets_go
 
 
 def _is_endless(headers: list[tuple[bytes, bytes]]) -> bool:

@@ -15,7 +15,7 @@ from supervisor.http.listening import ListenError
 from supervisor.http.server import serve_http
 
 if TYPE_CHECKING:
-    from tests.supervisor.http.fake_service import FakeService, Serve
+    from tests.supervisor.http.fake_service import FakeService, Running, Serve
 
 
 from tests.supervisor.http.wire import message, read_answer, read_to_end
@@ -290,3 +290,38 @@ async def test_a_body_that_ends_with_the_clients_half_is_incomplete(serve: Serve
         await stream.send_all(b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabc")
         await stream.send_eof()
         assert (await read_to_end(stream)).count(b"HTTP/1.1") == 1
+
+
+# --- clients that do not wait -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/predictions", ["prefer: respond-async"]),
+        ("/predictions", ["prefer: wait=30"]),
+        ("/v1/predictions", []),
+    ],
+)
+async def test_who_hangs_up_at_once_has_asked_all_the_same(
+    service: FakeService, serve: Serve, path: str, headers: list[str]
+) -> None:
+    service.hold = True
+    async with serve() as running:
+        async with await running.connect() as stream:
+            await stream.send_all(message(b'{"id":"p1","input":{}}', *headers, path=path))
+        await service.submitted.wait()
+        (handle,) = service.handles
+        await stream_closed(running)
+        assert not handle.is_canceled
+        async with await running.connect() as stream:
+            await stream.send_all(message(path=f"/predictions/{handle.view().id}/cancel"))
+        await handle.wait()
+        assert handle.is_canceled
+
+
+async def stream_closed(running: Running) -> None:
+    """The server has seen to what there is to see of connections."""
+    async with await running.connect() as stream:
+        await stream.send_all(b"GET /health-check HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await read_answer(stream))[0] == 200
