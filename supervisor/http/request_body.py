@@ -28,6 +28,7 @@ from supervisor.http.content_coding import (
 from supervisor.http.errors import detail_response, invalid_response, too_large_response
 from supervisor.http.multipart import MULTIPART, BadForm, form_fields
 from supervisor.http.preferences import is_json, media_type
+from supervisor.http.value_count import VALUES_MAX, has_too_many_values
 from supervisor.interface import OFF_THE_LOOP, InputError
 
 if TYPE_CHECKING:
@@ -137,6 +138,9 @@ def _decoded(request: Request, coding: str) -> bytes:
 
 
 def _parse(data: bytes) -> PredictionBody:
+    if has_too_many_values(data):
+        detail = f"the body has more than {VALUES_MAX:,} values: send so many as a file, by its URL"
+        raise BadRequest(detail_response(413, detail))
     try:
         # First all of it: a typed decoder skips unknown fields without a look at their UTF-8.
         said = msgspec.convert(loads(data, levels=LEVELS_MAX), _Said)
