@@ -1,7 +1,7 @@
 """How many values a JSON document has, before it is decoded.
 
-Decoded, an empty object of three bytes weighs thirty times as much: a body within the limit of bytes
-could take gigabytes. Whoever has so many numbers sends them as a file.
+Decoded, an empty object of three bytes weighs thirty times as much: a body within the limit of
+bytes could take gigabytes. Whoever has so many numbers sends them as a file.
 """
 
 from __future__ import annotations
