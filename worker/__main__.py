@@ -15,6 +15,7 @@ import threading
 import traceback
 import uuid
 from functools import partial
+from time import sleep  # by name: the interpreter's own, whatever the model puts in its place
 from typing import TYPE_CHECKING, Final
 
 from protocol.codec import dialect_of
@@ -108,7 +109,7 @@ class Worker:
         self.control = Control(descriptors.control_in, descriptors.control_out)
         self._nobody = LogSink(self.control.writer, self.control.log_frame)
         self._router = LogRouter(self._nobody)
-        self._capture = Capture(descriptors.capture, self._router)
+        self._capture = Capture(descriptors.capture, self._router, self.control.die)
         self._warn = partial(self.control.log, "warn")
         self._interrupter = SignalInterrupter(
             self._warn, lambda frame: self._signals.run_waiting(frame)
@@ -179,8 +180,7 @@ class Worker:
     def supervisor_gone(self) -> None:
         """End, if need be by force."""
         self._stop(0.0)
-        # The process usually ends meanwhile, and this thread with it. Not the model's `time.sleep`.
-        threading.Event().wait(_ORPHAN_GRACE)
+        sleep(_ORPHAN_GRACE)  # the process usually ends meanwhile, and this thread with it
         os._exit(1)
 
     # --- the main thread ------------------------------------------------------------------------

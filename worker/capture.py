@@ -13,9 +13,10 @@ import select
 import sys
 import termios
 import threading
-import time
+import traceback
 from contextvars import Context
 from functools import partial
+from time import sleep  # by name: the interpreter's own, whatever the model puts in its place
 from typing import TYPE_CHECKING, Final
 
 from protocol.messages import LogSource
@@ -51,10 +52,12 @@ class Capture:
     never blocks, for what waits in it may be gone when it is read.
     """
 
-    def __init__(self, descriptor: int, router: LogRouter) -> None:
+    def __init__(self, descriptor: int, router: LogRouter, die: Callable[[str], object]) -> None:
+        """`die` is told why nobody reads any more: whoever then writes much would wait for ever."""
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
         self._router = router
+        self._die = die
         # Orders what was read: it is held from the read until the text is in its sink.
         self._lock = threading.RLock()
         self._flush_c = _c_stdout_flush()
@@ -134,6 +137,13 @@ class Capture:
         return int.from_bytes(found, sys.byteorder)
 
     def _run(self) -> None:
+        try:
+            self._read_on()
+        # The boundary of this thread.
+        except BaseException:
+            self._die(f"a bug in the worker's capture thread: {traceback.format_exc()}")
+
+    def _read_on(self) -> None:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         while True:
@@ -141,7 +151,7 @@ class Capture:
             sink = self._router.captured()
             turn = sink.turn
             if self._size() < _MUCH:
-                time.sleep(_PATIENCE)
+                sleep(_PATIENCE)
             with self._lock:
                 if sink is self._router.captured() and sink.turn == turn:
                     sink.settle_all()  # no line has ended meanwhile: what was begun comes first

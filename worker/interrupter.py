@@ -14,6 +14,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from time import sleep  # by name: the interpreter's own, whatever the model puts in its place
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.call_stack import call_model, calling_frame, may_interrupt
@@ -118,9 +119,11 @@ class Interrupter(ABC):
             ).start()
 
     def _repeat(self, run: int) -> None:
-        pause = threading.Event()  # nobody sets it: a clock that is not the model's `time.sleep`
         warn_at = time.monotonic() + _WARN_AFTER
-        while not pause.wait(_REPEAT_EVERY) and self._interrupt_if(run):
+        while True:
+            sleep(_REPEAT_EVERY)
+            if not self._interrupt_if(run):
+                return
             if time.monotonic() >= warn_at:
                 warn_at = float("inf")
                 self._warn_of(run)

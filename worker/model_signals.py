@@ -12,7 +12,7 @@ import _thread
 import os
 import signal
 import threading
-import time
+from time import sleep  # by name: the interpreter's own, whatever the model puts in its place
 from typing import TYPE_CHECKING, Any, Final
 
 from worker.call_stack import calling_frame, enters_model, may_interrupt, stands_in_model
@@ -32,7 +32,6 @@ _AGAIN_AFTER: Final = 0.01
 
 _set_handler: Final = signal.signal
 _get_handler: Final = signal.getsignal
-_sleep: Final = time.sleep
 """The interpreter's own, whatever the model puts in their places."""
 
 
@@ -132,7 +131,7 @@ class ModelSignals:
 
     def _wake_until_run(self) -> None:
         while True:
-            _sleep(_AGAIN_AFTER)
+            sleep(_AGAIN_AFTER)
             with self._lock:
                 if not self.waiting:
                     self._waker_runs = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import queue
 from typing import TYPE_CHECKING
 
 import pytest
 
 from protocol.limits import LOG_MAX, LOG_TRUNCATED_NOTICE
 from protocol.messages import Done, LogLine, LogSource
-from tests.worker.driver import worker
+from tests.worker.driver import DEADLINE, worker
 from worker.capture import Capture
 
 if TYPE_CHECKING:
@@ -439,7 +440,70 @@ def test_a_sink_that_would_block_is_not_taken_for_an_empty_pipe() -> None:
     try:
         os.write(write_end, b"text")
         with pytest.raises(BlockingIOError, match="the socket of the slot"):
-            Capture(read_end, Blocked()).drain()
+            Capture(read_end, Blocked(), print).drain()
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def test_a_model_may_replace_sleep(tmp_path: Path) -> None:
+    model = """
+import os, threading, time
+def no(seconds):
+    raise RuntimeError("no")
+class Predictor:
+    def setup(self):
+        time.sleep = no
+    def predict(self) -> str:
+        os.write(1, b"said\\n")
+        threading.Event().wait(0.1)  # the pause before it is read is over
+        os.write(1, b"much" * 1_000_000)
+        return "done"
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        result = driver.predict()
+        assert result.outputs == ["done"]
+        assert result.logs == "said\n" + "much" * 1_000_000
+
+
+def test_a_worker_whose_supervisor_is_gone_has_its_grace_without_the_models_sleep(
+    tmp_path: Path,
+) -> None:
+    model = """
+import threading, time
+class Predictor:
+    def setup(self):
+        time.sleep = lambda seconds: None
+    def predict(self):
+        try:
+            print("begun")
+            threading.Event().wait()
+        finally:
+            threading.Event().wait(0.1)
+            open("cleaned up", "x").close()
+    """
+    with worker(tmp_path, model) as driver:
+        driver.wait_ready()
+        driver.start()
+        driver.wait_for_log("begun")
+        assert driver.process.stdin is not None
+        driver.process.stdin.close()
+        assert driver.process.wait(DEADLINE) == 0
+        assert (tmp_path / "cleaned up").exists()
+
+
+def test_the_death_of_whoever_reads_is_told() -> None:
+    class Broken:
+        def captured(self) -> None:
+            raise ZeroDivisionError
+
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    read_end, write_end = os.pipe()
+    try:
+        Capture(read_end, Broken(), told.put).start()
+        os.write(write_end, b"text")
+        assert "ZeroDivisionError" in told.get(timeout=DEADLINE)
     finally:
         os.close(read_end)
         os.close(write_end)

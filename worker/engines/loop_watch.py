@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import threading
 import time
+from time import sleep  # by name: the interpreter's own, whatever the model puts in its place
 from typing import TYPE_CHECKING, Final
 
 from worker.call_stack import is_ours, stands_in_model
@@ -96,7 +97,6 @@ class LoopWatch:
         self._asked_at = None
 
     def _run(self) -> None:
-        pause = threading.Event()  # nobody sets it: a clock that is not the model's `time.sleep`
         missed = 0
         while not self._ended:
             if self._asked_at is None:
@@ -107,7 +107,7 @@ class LoopWatch:
                 missed += 1
                 if missed == _LOOKS:
                     self._tell_of(sys._current_frames().get(self._main_thread))
-            pause.wait(self._limit / _LOOKS)
+            sleep(self._limit / _LOOKS)
 
     def _tell_of(self, frame: FrameType | None) -> None:
         place = blocking_place(frame)
