@@ -133,7 +133,6 @@ class Worker:
         install_print()
         install_contexts([self._router.current, scope.current])
         self._capture.start()
-        self.control.later.start()
         atexit.register(self._flush_logs)  # the first one, so it runs after all of the model's
         os.register_at_fork(after_in_child=self._leave_to_child)
         self._interrupter.install()

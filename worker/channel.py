@@ -47,8 +47,9 @@ class FrameWriter:
     ) -> None:
         """Make a writer.
 
-        `write` writes some of the bytes, blocking, and returns how many. `on_cut` is told that an
-        exception has come out of the blue, so that nothing will ever be written again.
+        `write` writes some of the bytes, blocking, and returns how many. `later` is this writer's
+        alone. `on_cut` is told that an exception has come out of the blue, so that nothing will
+        ever be written again.
         """
         self._write = write
         self._on_cut = on_cut

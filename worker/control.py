@@ -49,9 +49,8 @@ class Control:
 
     def __init__(self, receive: int, send: int) -> None:
         """`receive` and `send` are descriptors; they stay their owner's."""
-        self.later = Later()
         self._reader = FrameReader(lambda size: os.read(receive, size))
-        self.writer = FrameWriter(lambda data: os.write(send, data), self.later, _end_unheard)
+        self.writer = FrameWriter(lambda data: os.write(send, data), Later(), _end_unheard)
         self._unknown_types: set[str] = set()
 
     def send(self, message: ControlResponse) -> None:

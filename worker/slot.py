@@ -17,6 +17,7 @@ from protocol.limits import PROTOCOL_VERSION
 from protocol.messages import Failed, Idle, LogLine, LogSource, ProtocolVersion, SlotFailed
 from worker import error_text
 from worker.channel import FrameReader, FrameWriter
+from worker.later import Later
 
 if TYPE_CHECKING:
     from protocol.messages import Predict, SlotResponse
@@ -38,9 +39,7 @@ class Slot:
         self._control = control
         self._dialect = dialect
         # Without the flag, a model that restores SIGPIPE would be killed with its supervisor.
-        self.writer = FrameWriter(
-            lambda data: connection.send(data, socket.MSG_NOSIGNAL), control.later
-        )
+        self.writer = FrameWriter(lambda data: connection.send(data, socket.MSG_NOSIGNAL), Later())
         self._receive_flags = 0
         self.reader = FrameReader(lambda size: connection.recv(size, self._receive_flags))
         """Waits, unless `never_wait` was called."""

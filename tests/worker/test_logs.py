@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.codec import encode_slot_response
+from protocol.codec import Dialect, encode_slot_response
 from protocol.limits import FRAME_MAX, LOG_MAX, LOG_TRUNCATED_NOTICE
 from protocol.messages import LogLine, LogSource
 from worker.channel import FrameWriter
+from worker.control import Control
 from worker.later import Later
 from worker.logs import LogRouter
 from worker.sink import LogSink, messages_of
+from worker.slot import Slot
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
 OUT, ERR = LogSource.STDOUT, LogSource.STDERR
 
@@ -235,9 +239,7 @@ def test_what_waits_goes_out_soon_by_itself() -> None:
             all_written.set()
         return len(data)
 
-    later = Later()
-    later.start()
-    sink = LogSink(FrameWriter(write, later), lambda _, text: text.encode())
+    sink = LogSink(FrameWriter(write, Later()), lambda _, text: text.encode())
     for number in range(100):
         sink.write(OUT, f"{number}\n")
     assert all_written.wait(30)
@@ -275,3 +277,35 @@ def test_a_broken_channel_keeps_nothing() -> None:
     assert writer.broken is not None
     assert sum(made) < 20_000
     os.close(write_end)
+
+
+def test_a_slot_that_nobody_reads_holds_up_no_other() -> None:
+    """What waits in a flood is written by a thread that waits for no other slot's peer."""
+    control = Control(-1, -1)
+    pairs = [socket.socketpair() for _ in range(2)]
+    slots = [Slot(f"s{n}", ours, control, Dialect.V0_20) for n, (ours, _) in enumerate(pairs)]
+    stuck = threading.Event()
+
+    def big() -> bytes:
+        stuck.set()
+        return bytes(50_000_000)
+
+    def flood(slot: Slot, last: Callable[[], bytes]) -> None:
+        for _ in range(100):
+            slot.writer.postpone(lambda: b"-")
+        slot.writer.postpone(last)
+
+    # Should it be so slow that nothing has to wait, it is this thread that is stuck.
+    thread = threading.Thread(target=flood, args=(slots[0], big))
+    thread.start()
+    assert stuck.wait(30)
+    flood(slots[1], lambda: b"end")
+    pairs[1][1].settimeout(30)
+    read = b""
+    while not read.endswith(b"end"):
+        read += pairs[1][1].recv(1000)
+    assert read == b"-" * 100 + b"end"
+    for ours, theirs in pairs:
+        theirs.close()  # which also ends the writing
+        thread.join()
+        ours.close()
