@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import re
 import zlib
 from collections import Counter
@@ -14,11 +15,16 @@ import schemathesis
 PAUSE_MAX = 0.02
 """Seconds for each word."""
 
+ENDED = ("succeeded", "failed", "canceled")
+
 FILES = ("image", "masks")
 """The inputs of the models here that are files."""
 
-_answered: Counter[str] = Counter()
-"""How often a prediction was asked for and answered, by its id."""
+_ends: dict[str, Any] = {}
+"""What was asked for, by its id: the metrics that it ended with, None if no end was told yet."""
+
+_repeated: set[str] = set()
+"""The cases whose answer told of what had been asked for before."""
 
 _seen: Counter[tuple[str, str, int]] = Counter()
 """How often there was such an answer, by path, method and status."""
@@ -29,10 +35,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Make the example hurry, and ask for event streams, too."""
     body = case.body
     inputs = body.get("input") if isinstance(body, dict) else None
-    pause = inputs.get("pause") if isinstance(inputs, dict) else None
-    if isinstance(pause, int | float) and not isinstance(pause, bool) and pause > PAUSE_MAX:
+    if isinstance(inputs, dict) and type(inputs.get("pause")) in (int, float):
         # examples/stream sleeps as long as it is told to; 1e300 s are valid.
-        inputs["pause"] = PAUSE_MAX
+        inputs["pause"] = min(inputs["pause"], PAUSE_MAX)
     # No schema can say that the id in the body is that of the path.
     if case.method == "PUT" and isinstance(body, dict) and isinstance(body.get("id"), str):
         body["id"] = _id_of(case)
@@ -44,10 +49,10 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if is_stateful and chance < 2:
         # What comes next is to find predictions that run: to stream and to cancel.
         case.headers["Prefer"] = "respond-async"
-    elif (
-        chance == 3 and "trainings" not in case.path and not (is_stateful and case.method == "POST")
-    ):
-        # OpenAPI has no way to describe it. (Where the id of the answer is needed, JSON has it.)
+    # Where the id of the answer is needed, JSON has it.
+    needs_json = "trainings" in case.path or (is_stateful and case.method == "POST")
+    if chance == 3 and not needs_json:
+        # OpenAPI has no way to describe it.
         case.headers["Accept"] = "text/event-stream"
 
 
@@ -55,13 +60,17 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 def after_call(context: Any, case: Any, response: Any) -> None:
     """Count, and remember what is known to the server."""
     _seen[case.path, case.method, response.status_code] += 1
-    if response.status_code not in (200, 202):
+    if case.method not in ("POST", "PUT") or response.status_code not in (200, 202):
         return
-    if case.method == "PUT":
-        _answered[_id_of(case)] += 1
-    elif case.method == "POST":
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            _answered[response.json()["id"]] += 1
+    answer = _answer(response)
+    metrics = answer.get("metrics") if answer.get("status") in ENDED else None
+    prediction_id = _id_of(case) if case.method == "PUT" else answer.get("id")
+    if not isinstance(prediction_id, str):
+        return
+    # No two predictions take the same time: these are of the same one.
+    if prediction_id in _ends and _ends[prediction_id] in (None, metrics):
+        _repeated.add(case.id)
+    _ends[prediction_id] = metrics
 
 
 @schemathesis.hook
@@ -81,8 +90,20 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
         return True
     body = case.body
     is_null = isinstance(body, dict) and "input" in body and body["input"] is None
-    is_repeated = case.method == "PUT" and _answered[_id_of(case)] > 1
+    is_repeated = case.method == "PUT" and case.id in _repeated
     return not (is_null or is_repeated or _is_text_for_file(failure.message, body))
+
+
+def _answer(response: Any) -> dict[str, Any]:
+    """What it says of a prediction; of a stream, what its last event says."""
+    text = response.content.decode("utf-8", "replace")
+    if text.startswith("id: "):
+        text = text.rpartition("\ndata: ")[2]
+    with contextlib.suppress(ValueError):
+        value = json.loads(text)
+        if isinstance(value, dict):
+            return value
+    return {}
 
 
 def _is_text_for_file(message: str, body: Any) -> bool:
