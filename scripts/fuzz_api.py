@@ -74,10 +74,15 @@ class _Internet(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+class _Proxy(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client that has left (a cancelled prediction's) is none."""
+
+
 @contextlib.contextmanager
 def internet() -> Iterator[dict[str, str]]:
     """The proxy; the environment that leads to it."""
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), _Internet)
+    proxy = _Proxy(("127.0.0.1", 0), _Internet)
     thread = threading.Thread(target=proxy.serve_forever)
     thread.start()
     url = f"http://127.0.0.1:{proxy.server_port}"
