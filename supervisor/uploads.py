@@ -6,6 +6,7 @@ every try and after every redirect, whatever becomes of its name meanwhile.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
 
@@ -121,6 +122,7 @@ class Uploader:
 
     def __init__(self, guard: Guard | None, timeout: float) -> None:
         self._guard = guard
+        self._opening = trio.Lock()
         self._client: httpx.AsyncClient | None = None
         self._timeout = timeout
         self._at_once = trio.CapacityLimiter(_AT_ONCE)
@@ -149,15 +151,30 @@ class Uploader:
             await self._client.aclose()
 
     async def _try(self, file: OutputFile, url: httpx.URL, headers: Mapping[bytes, bytes]) -> str:
-        if self._client is None:
-            self._client = open_client(guard=self._guard)
-        request = self._client.build_request("PUT", url, headers=headers)
+        client = await self._ready_client(url)
+        request = client.build_request("PUT", url, headers=headers)
         with trio.CancelScope() as scope:
             progress = _Progress(scope, self._timeout)
             request.stream = _Content(file, progress)
-            return await self._send(self._client, request, progress)
+            return await self._send(client, request, progress)
         reason = f"it took nothing, or did not answer, for {self._timeout:g} s"
         raise _failed(url, reason, again=True)
+
+    async def _ready_client(self, url: httpx.URL) -> httpx.AsyncClient:
+        async with self._opening:
+            if self._client is None:
+                try:
+                    self._client = await trio.to_thread.run_sync(
+                        partial(open_client, guard=self._guard)
+                    )
+                except OSError as error:  # SSL_CERT_FILE, say, names no certificates
+                    # Clients read this: it does not say where the server keeps its files.
+                    reason = (
+                        "this server cannot load the certificates to trust "
+                        f"(SSL_CERT_FILE, SSL_CERT_DIR): {error.strerror or type(error).__name__}"
+                    )
+                    raise _failed(url, reason) from error
+            return self._client
 
     async def _send(
         self, client: httpx.AsyncClient, request: httpx.Request, progress: _Progress

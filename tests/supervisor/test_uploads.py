@@ -266,6 +266,19 @@ async def test_a_redirect_to_nowhere(file: Path, location: str) -> None:
     assert reason.startswith(("127.0.0.1: ", "u: ", "xxx", "xn--a: "))
 
 
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_certificates_that_cannot_be_loaded(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    certificates = tmp_path / "certificates.pem"
+    if content is not None:
+        certificates.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates))
+    reason = await failure(file, "https://u/")
+    assert reason.startswith("u: this server cannot load the certificates to trust (SSL_CERT_FILE")
+    assert str(tmp_path) not in reason
+
+
 async def test_no_answer(file: Path) -> None:
     async with receiving(never) as receiver:
         reason = await failure(file, receiver.url, patience=0.05)
