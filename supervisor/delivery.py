@@ -32,6 +32,8 @@ __all__ = ["Delivery"]
 
 _SHUT_DOWN: Final = "The server was shut down before the prediction's files were uploaded"
 
+_BROKE: Final = "an error inside the server; its log says more"
+
 _AT_ONCE: Final = 4
 """Uploads of one prediction that are under way together."""
 
@@ -230,18 +232,22 @@ class Delivery:
 
     async def _put(self, place: Place, file: OutputFile, name: str) -> None:
         prediction = self._job.prediction
-        headers = file_headers(file, prediction.id, prediction.trace)
         try:
+            headers = file_headers(file, prediction.id, prediction.trace)
             async with self._at_once:
                 url = await self._uploader.put(file, self._destination.of(name), headers)
+            if not self._is_aborted:
+                self._bytes += place.fill(url)
+                self._hand_on()
         except OutputUnreadable as error:
             self._fail(str(error))
         except UploadFailed as error:
             self._fail(f"Output file {file.name!r} could not be uploaded to {error}")
-        else:
-            if not self._is_aborted:
-                self._bytes += place.fill(url)
-                self._hand_on()
+        # The boundary of one client's work: nothing that it leads to ends the program, which is
+        # everybody's.
+        except Exception as error:
+            self._telemetry.upload_broke(prediction.id, error)
+            self._fail(f"Output file {file.name!r} could not be uploaded: {_BROKE}")
         finally:
             self._close(file)
 

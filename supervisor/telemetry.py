@@ -5,6 +5,7 @@ Today every event is a log line; metrics and traces will be fed from here as wel
 
 from __future__ import annotations
 
+from traceback import format_tb
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -148,6 +149,23 @@ class Telemetry:
             tries=tries,
         )
 
+    def webhook_broke(self, prediction_id: str, host: str, error: BaseException) -> None:
+        """An error of ours, while a webhook was told of a prediction, which it no longer is."""
+        self._prediction.error(
+            "Webhook given up: an error inside the server; please report it",
+            prediction_id=prediction_id,
+            host=host or None,
+            exception=_traceback_of(error),
+        )
+
+    def upload_broke(self, prediction_id: str, error: BaseException) -> None:
+        """An error of ours, while a file was uploaded; its prediction fails."""
+        self._prediction.error(
+            "Upload given up: an error inside the server; please report it",
+            prediction_id=prediction_id,
+            exception=_traceback_of(error),
+        )
+
     def webhook_dropped(self, prediction_id: str, host: str) -> None:
         """The end of a prediction will not be delivered, in favour of newer ones."""
         self._prediction.error(
@@ -195,3 +213,10 @@ class Telemetry:
     def stopped(self) -> None:
         """The program ends."""
         self._supervisor.info("Stopped")
+
+
+def _traceback_of(error: BaseException) -> str:
+    """Where errors come from and of which types they are; not their texts, which may quote URLs."""
+    if isinstance(error, BaseExceptionGroup):
+        return "\n".join(_traceback_of(each) for each in error.exceptions)
+    return "".join(format_tb(error.__traceback__)) + type(error).__qualname__

@@ -134,6 +134,10 @@ class Webhooks:
                 del job  # with all that it has brought: what is kept from here on is the message
                 if message is not None:
                     await self._insist(caller, delivery, message)
+        # The boundary of one client's work: nothing that it leads to ends the program, which is
+        # everybody's. Errors come in groups here, some of them together with a cancellation.
+        except* Exception as errors:
+            self._telemetry.webhook_broke(delivery.prediction_id, delivery.host, errors)
         finally:
             self._backlog.end(delivery)
             self._one_less.unpark_all()

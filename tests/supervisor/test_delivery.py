@@ -10,6 +10,7 @@ import pytest
 import stamina
 import trio
 from attrs import define, evolve, field
+from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from protocol import messages as m
@@ -20,12 +21,15 @@ from supervisor.interface import InvalidInput, PredictionRequest, PredictionStat
 from supervisor.service import PredictionService
 from supervisor.supervision import Supervision
 from supervisor.telemetry import Telemetry
+from supervisor.uploads import Uploader
 from tests.supervisor.fake_worker import CRASHED, EXITED, FakeWorker, Life, ending, living
 from tests.supervisor.upload_receiver import OK, Received, always, answer, receiving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    import httpx
 
     from supervisor.job import Job
     from tests.supervisor.upload_receiver import Receiver, Respond
@@ -368,6 +372,38 @@ async def test_an_upload_that_fails_after_the_model_is_done(tmp_path: Path) -> N
         view = await job.wait()
         assert view.status is S.FAILED
         assert "it answered 404" in view.error
+
+
+async def test_an_error_of_ours_fails_one_prediction_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Uploader.put
+
+    async def broken(self: Uploader, file: Any, url: httpx.URL, headers: Any) -> str:
+        if url.path.endswith("bad.txt"):
+            raise RuntimeError(f"never thought of: {url}")
+        return await put(self, file, url, headers)
+
+    monkeypatch.setattr(Uploader, "put", broken)
+    with capture_logs() as logs:
+        async with uploading(tmp_path, always(OK)) as life:
+            job, model = await life.predict()
+            await model.file("bad.txt")
+            assert await life.worker.channel.receive() == m.Cancel("slot-id-0", id="p1")
+            await model.say(m.Cancelled("p1"))
+            await life.worker.idle()
+            view = await job.wait()
+            assert view.error == (
+                "Output file 'bad.txt' could not be uploaded: "
+                "an error inside the server; its log says more"
+            )
+            job, model = await life.predict("p2")
+            await model.file("good.txt")
+            await model.done()
+            assert (await job.wait()).status is S.SUCCEEDED
+    (entry,) = [entry for entry in logs if entry["event"].startswith("Upload given up")]
+    assert (entry["log_level"], entry["prediction_id"]) == ("error", "p1")
+    assert entry["exception"].endswith("RuntimeError")
 
 
 async def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -433,6 +433,34 @@ async def test_a_hanging_receiver_of_progress_delays_the_end_only_a_little(
     assert receiver.told == [("succeeded", [])]
 
 
+@pytest.mark.parametrize("events", [ALL, {"completed"}])
+async def test_an_error_of_ours_ends_one_webhook_and_nothing_else(
+    autojump_clock: MockClock, events: frozenset[str]
+) -> None:
+    class Broken(Receiver):
+        async def post(self, message: Message) -> Outcome:
+            if b"p1" in message.body:
+                raise RuntimeError(f"never thought of: {message.url}")
+            return await super().post(message)
+
+    receiver = Broken()
+    with capture_logs() as logs:
+        async with sending(receiver) as webhooks:
+            for name in ("p1", "p2"):
+                prediction = await watched(webhooks, frozenset(events), name)
+                prediction.start()
+                prediction.succeed()
+            await webhooks.delivered()
+    assert receiver.told[-1] == ("succeeded", [])
+    assert {each["id"] for each in receiver.taken} == {"p2"}
+    (entry,) = logs
+    assert (entry["log_level"], entry["prediction_id"]) == ("error", "p1")
+    assert entry["event"].startswith("Webhook given up")
+    assert "test_webhooks.py" in entry["exception"]
+    assert entry["exception"].endswith("RuntimeError")
+    assert "hunter" not in repr(logs)
+
+
 # --- bounds -----------------------------------------------------------------------------------
 
 
