@@ -105,7 +105,6 @@ class _Program:
         self._telemetry.draining(times.grace)
         await trio.sleep(times.drain_delay)
         self._refuse()
-        self._webhooks.hurry()
         with trio.move_on_after(times.grace):
             await self._service.finished()
             await self._webhooks.delivered()
@@ -113,6 +112,7 @@ class _Program:
     def _refuse(self) -> None:
         self._service.refuse()
         self._draining.begin()
+        self._webhooks.hurry()
 
     async def _listen_for_signals(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     from supervisor.telemetry import Telemetry
     from supervisor.webhook_caller import Caller
 
-__all__ = ["LAST_PROGRESS", "Progress"]
-
-LAST_PROGRESS: Final = 5.0
-"""Seconds after a prediction's end for what is still on its way; the end is told afterwards."""
+__all__ = ["Progress"]
 
 _OFF_THE_LOOP: Final = 256 * 1024
 """Bytes that a prediction weighs from which its state is written in a thread."""

@@ -24,10 +24,17 @@ if TYPE_CHECKING:
     from supervisor.telemetry import Telemetry
     from supervisor.webhook_caller import Caller, Message
 
-__all__ = ["TRIES_MAX", "Webhooks", "open_http_caller"]
+__all__ = ["LAST_PROGRESS", "LAST_PROGRESS_HURRIED", "TRIES_MAX", "Webhooks", "open_http_caller"]
 
 TRIES_MAX: Final = 13
 """Tries to tell of an end, unless the program ends before."""
+
+LAST_PROGRESS: Final = 5.0
+"""Seconds after a prediction's end for what is still on its way; the end is told afterwards."""
+
+LAST_PROGRESS_HURRIED: Final = 0.2
+"""The same when the program ends: well within `Times.last_answers`, so that the end of each
+prediction is tried at least once."""
 
 _PAUSE: Final = 0.1
 """Seconds before the second try; twice as long before each one after."""
@@ -55,6 +62,8 @@ class _Delivery:
     size: int = 0
     """Bytes that are kept for it, roughly, when it is over."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
+    progress: trio.CancelScope | None = None
+    """Of what is told beside the end, while that is still on its way after it."""
 
 
 class Webhooks:
@@ -107,6 +116,7 @@ class Webhooks:
         """The program is about to end: no long pauses any more, and tries until it does end."""
         self._is_hurried = True
         self._hurry.unpark_all()
+        self._backlog.hurry()
 
     async def delivered(self) -> None:
         """Wait until everything is told that there is to tell."""
@@ -159,7 +169,7 @@ class Webhooks:
         """Tell all but the end; what is to be told of that, if the client wants it."""
         # Not imported before somebody wants a webhook: they are slow to load.
         from supervisor.webhook_caller import parse_url
-        from supervisor.webhook_progress import LAST_PROGRESS, Progress
+        from supervisor.webhook_progress import Progress
 
         url = parse_url(webhook.url)
         if url is None:
@@ -179,7 +189,9 @@ class Webhooks:
             nursery.start_soon(progress.run)
             await job.wait()
             self._backlog.over(delivery, job.prediction.size)
-            nursery.cancel_scope.deadline = trio.current_time() + LAST_PROGRESS
+            seconds = LAST_PROGRESS_HURRIED if self._is_hurried else LAST_PROGRESS
+            nursery.cancel_scope.deadline = trio.current_time() + seconds
+            delivery.progress = nursery.cancel_scope
         return await progress.last_message() if "completed" in webhook.events else None
 
     async def _insist(self, caller: Caller, delivery: _Delivery, message: Message) -> None:
@@ -257,6 +269,13 @@ class _Backlog:
         """One less."""
         self._deliveries.pop(id(delivery), None)
         self._leave(delivery)
+
+    def hurry(self) -> None:
+        """Wait no longer than is hurried for progress of what is over: the ends are to be told."""
+        latest = trio.current_time() + LAST_PROGRESS_HURRIED
+        for delivery in self._over.values():
+            if delivery.progress is not None:
+                delivery.progress.deadline = min(delivery.progress.deadline, latest)
 
     def report(self) -> None:
         """Say what is left."""

@@ -22,8 +22,7 @@ from supervisor.job import Job
 from supervisor.state.prediction import Prediction
 from supervisor.telemetry import Telemetry
 from supervisor.webhook_caller import Message, Outcome
-from supervisor.webhook_progress import LAST_PROGRESS
-from supervisor.webhooks import TRIES_MAX, Webhooks
+from supervisor.webhooks import LAST_PROGRESS, LAST_PROGRESS_HURRIED, TRIES_MAX, Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -525,6 +524,31 @@ async def test_at_the_end_nobody_waits_long_for_another_try(autojump_clock: Mock
         webhooks.hurry()
         with trio.fail_after(7):
             await webhooks.delivered()
+    assert receiver.told == [("succeeded", [])]
+
+
+@pytest.mark.parametrize("hurried_first", [True, False])
+async def test_at_the_end_slow_progress_does_not_keep_the_end_from_being_told(
+    autojump_clock: MockClock, hurried_first: bool
+) -> None:
+    """Whether the prediction ends in the drain, or has ended just before."""
+    receiver = Receiver(takes=3)
+    async with sending(receiver) as webhooks:
+        prediction = await watched(webhooks)
+        prediction.start()
+        await trio.sleep(1)
+        if hurried_first:
+            webhooks.hurry()
+            await trio.sleep(1)
+        prediction.succeed()
+        if not hurried_first:
+            await trio.sleep(1)
+            webhooks.hurry()
+        await wait_all_tasks_blocked()
+        assert len(receiver.begun) == 1
+        await webhooks.delivered()
+    assert receiver.pauses == [pytest.approx(2 + LAST_PROGRESS_HURRIED)]
+    assert Times().last_answers / 2 > LAST_PROGRESS_HURRIED
     assert receiver.told == [("succeeded", [])]
 
 
