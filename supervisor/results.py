@@ -64,6 +64,8 @@ async def apply_result(
                 prediction.doom_with(str(error))
                 job.stop_doomed()
             else:
+                if prediction.is_terminal:
+                    return  # meanwhile its slot was poisoned: nobody wants the value any more
                 if message.files and job.delivery is not None:
                     await job.delivery.value_with_files(
                         value, size, message.files, output_dir=output_dir

@@ -126,14 +126,21 @@ class Prediction:
         self.started_at = None
 
     def add_log(self, data: str, source: LogSource) -> None:
-        """The model wrote something."""
+        """The model wrote something. Once it is over, that is dropped."""
+        if self.is_terminal:
+            return
         self._logs.append(data)
         if source is LogSource.STDERR:
             self.last_words = data
         self._happened(EventKind.LOG, {"data": data, "source": source.value}, len(data))
 
     def add_metric(self, metric: Metric) -> str | None:
-        """The model recorded a metric. Not None: it was ignored, for a reason not told before."""
+        """The model recorded a metric. Not None: it was ignored, for a reason not told before.
+
+        Once the prediction is over, it is dropped.
+        """
+        if self.is_terminal:
+            return None
         reason = self._metrics.apply(metric)
         if reason is None:
             data = {"mode": metric.mode.value, "name": metric.name, "value": metric.value}
@@ -144,8 +151,11 @@ class Prediction:
         return reason
 
     def add_output(self, item: Any, size: int) -> bool:
-        """The model put out an item of `size` bytes of JSON. False: the prediction is doomed."""
-        if self.doom is not None:
+        """The model put out an item of `size` bytes of JSON.
+
+        False: it is not wanted, for the prediction is doomed, or over.
+        """
+        if self.is_terminal or self.doom is not None:
             return False
         self._output_size += size
         if self._output_size > self.limits.max_output:
@@ -158,6 +168,8 @@ class Prediction:
 
     def doom_with(self, error: str) -> None:
         """Let the prediction fail with `error` as soon as its worker is done with it."""
+        if self.is_terminal:
+            return
         if self.doom is None:
             self.doom = error
         self._items.clear()

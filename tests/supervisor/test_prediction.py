@@ -226,6 +226,21 @@ def test_a_doomed_prediction_fails_whatever_its_worker_says(terminal: str) -> No
     assert subject.view().error == "a file is missing"
 
 
+@pytest.mark.parametrize("terminal", ["succeed", "fail", "cancel"])
+def test_what_comes_behind_its_end_changes_nothing(terminal: str) -> None:
+    subject = prediction()
+    subject.start(0.0)
+    subject.add_output("a", 3)
+    do(subject, terminal)
+    before, events = subject.view(), subject.history.count
+    assert subject.add_output("b", 3) is False
+    subject.add_log("late\n", LogSource.STDERR)
+    assert subject.add_metric(Metric("n", 1, MetricMode.REPLACE)) is None
+    subject.doom_with("too late")
+    assert (subject.view(), subject.history.count) == (before, events)
+    assert subject.doom is None
+
+
 def test_too_much_output_dooms_and_is_let_go() -> None:
     subject = prediction(limits=Limits(max_output=10))
     subject.start(0.0)

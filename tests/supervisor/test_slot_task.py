@@ -678,6 +678,40 @@ async def test_a_large_input_and_a_large_output_travel_in_files(tmp_path: Path) 
         worker.die(EXITED)
 
 
+@pytest.mark.parametrize("files", [None, {"/0": "/a.txt"}])
+async def test_a_value_that_is_being_read_when_its_slot_is_poisoned_is_dropped(
+    tmp_path: Path, files: dict[str, str] | None
+) -> None:
+    worker = FakeWorker(tmp_path, slots=2)
+    threads = trio.to_thread.current_default_thread_limiter()
+    async with living(worker) as life:
+        await worker.set_up()
+        jobs = {name: life.submit(name) for name in ("p1", "p2")}
+        predict = await worker.slots[0].receive()
+        job = jobs.pop(predict.id)
+        other_id = (await worker.slots[1].receive()).id
+        path = write_spill(predict.output_dir, b"[null]")
+        threads.total_tokens = 1
+        await threads.acquire_on_behalf_of(worker)
+        await worker.slots[0].say(m.FileOutput(path, m.FileKind.OVERSIZED, files=files))
+        await wait_all_tasks_blocked()
+        await worker.say(m.SlotFailed(worker.slot_ids[0], "thread lost"))
+        view = await ending(job)
+        events = job.events
+        threads.release_on_behalf_of(worker)
+        async with threads:  # its turn is behind the reading thread's
+            await wait_all_tasks_blocked()
+        assert job.view() == view
+        assert (view.error, view.output, job.events) == ("thread lost", None, events)
+        await worker.slots[1].say(m.OutputChunk("whole", 0))
+        await worker.done(other_id, index=1)
+        assert (await ending(jobs[other_id])).output == "whole"
+        life.submit("p3")
+        with trio.fail_after(30):
+            assert (await worker.slots[1].receive()).id == "p3", "the worker lives on"
+        worker.die(EXITED)
+
+
 async def test_a_file_becomes_a_data_url_in_its_place(tmp_path: Path) -> None:
     worker = FakeWorker(tmp_path)
     async with living(worker) as life:
