@@ -56,6 +56,44 @@ def idle_of(driver: Driver, slot: int) -> None:
         pass
 
 
+def test_equal_ids_in_two_slots_are_two_predictions(tmp_path: Path) -> None:
+    model = """
+    from coglet._sdk import current_scope
+    class Predictor:
+        def predict(self, word: str, go: str):
+            print("begun", word)
+            while not go:
+                pass
+            open(go).read()
+            current_scope().record_metric("word", word)
+            print("ended", word)
+            return word
+    """
+    fifos = [tmp_path / "left", tmp_path / "right"]
+    with threads(tmp_path, model) as driver:
+        driver.wait_ready()
+        for slot, fifo in enumerate(fifos):
+            os.mkfifo(fifo)
+            driver.start("same", slot, word=fifo.name, go=str(fifo))
+        for slot, fifo in enumerate(fifos):
+            driver.wait_for_log(f"begun {fifo.name}\n", slot)
+        # What ends in one slot ends nothing in the other, nor its log.
+        for slot, fifo in enumerate(fifos):
+            fifo.write_text("")
+            result = driver.result(slot)
+            assert result.logs == f"ended {fifo.name}\n"
+            assert result.outputs == [fifo.name]
+            assert [metric.value for metric in result.metrics] == [fifo.name]
+            idle_of(driver, slot)
+        for slot, go in enumerate((str(fifos[0]), "")):
+            driver.start("same", slot, word=fifos[slot].name, go=go)
+            driver.wait_for_log("begun", slot)
+        driver.cancel("same", 1)
+        assert driver.result(1).end == Cancelled("same")
+        fifos[0].write_text("")
+        assert driver.result(0).outputs == ["left"]
+
+
 def test_slots_run_at_the_same_time_and_keep_apart(tmp_path: Path) -> None:
     model = """
     import contextvars, threading
