@@ -23,6 +23,11 @@ OLDEST = (3, 11)
 NEEDED = (("attrs", (25, 1)), ("cattrs", (26, 1)), ("msgspec", (0, 20)))
 """Distributions, each with the oldest version that will do."""
 
+FREE_THREADED = (
+    "a free-threaded Python without its lock, for which the worker is not made: "
+    "set PYTHON_GIL=1 or use the ordinary build"
+)
+
 
 class Finder(object):  # noqa: UP004 - parses anywhere
     """Finds `worker` and `protocol`, exactly these two names, in our folders."""
@@ -64,7 +69,15 @@ def check() -> str:
     if sys.version_info[:2] < OLDEST:
         needed = ".".join(map(str, OLDEST))
         return json.dumps({"python": version, "missing": [], "needed": needed})
-    return json.dumps({"python": version, "missing": missing_packages()})
+    answer = {"python": version, "missing": missing_packages()}
+    if is_free_threaded():
+        answer["refused"] = FREE_THREADED
+    return json.dumps(answer)
+
+
+def is_free_threaded() -> bool:
+    """Whether threads of this interpreter run at the same time; it can be since Python 3.13."""
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def forget_ourselves() -> None:
@@ -128,6 +141,9 @@ def main(arguments: "list[str]") -> int:
     if "--check" in arguments:
         sys.stdout.write(check() + "\n")
         return 0
+    if is_free_threaded():
+        sys.stderr.write(f"worker: {sys.executable} is {FREE_THREADED}\n")
+        return 1
     finder = Finder()
     sys.meta_path.insert(0, finder)
     before = set(sys.modules)

@@ -33,7 +33,7 @@ def worker_interpreter(python: str | None) -> str:
         python: a path or a name on PATH; None: our own, which can. Blocks for a moment if not.
 
     Raises:
-        UsageError: there is no such program, it is too old, or packages are missing there.
+        UsageError: there is no such program, it will not do, or packages are missing there.
     """
     if python is None:
         return sys.executable
@@ -58,9 +58,12 @@ def _require_packages(python: str) -> None:
     """Ask the interpreter `python` for what the worker needs.
 
     Raises:
-        UsageError: Python is too old, or packages are missing; the text has the command to run.
+        UsageError: Python is too old or of the wrong build, or packages are missing; the text says
+            what to do.
     """
     answer = _ask(python)
+    if refused := answer.get("refused"):
+        raise UsageError(f"--python: {python} is {refused}")
     missing = answer["missing"]
     if missing:
         command = shlex.join([python, "-m", "pip", "install", *missing])

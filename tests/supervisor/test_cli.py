@@ -217,6 +217,14 @@ def test_a_python_that_is_too_old_is_told_by_its_version(command, served, interp
     assert served == []
 
 
+def test_a_python_of_the_wrong_build_is_told(command, served, interpreter) -> None:
+    path = interpreter(json.dumps({"python": "3.13.1", "missing": [], "refused": "odd: use mine"}))
+    code, _, err = command("serve", "predict.py", "--python", path)
+    assert code == 2
+    assert f"--python: {path} is odd: use mine" in err
+    assert served == []
+
+
 def test_a_program_that_is_no_python_is_told(command, served) -> None:
     code, _, err = command("serve", "predict.py", "--python", "/bin/true")
     assert code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from protocol.messages import Cancelled, Done
 from tests.worker.driver import LAUNCH, worker
+from worker import launch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -238,6 +240,16 @@ def test_check_says_what_is_too_old(tmp_path: Path) -> None:
         check=True,
     ).stdout
     assert answer.endswith('"missing": ["cattrs>=26.1", "msgspec>=0.20"]}\n')
+
+
+def test_a_free_threaded_python_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    assert json.loads(launch.check())["refused"] == launch.FREE_THREADED
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    assert launch.main([]) == 1
+    assert "set PYTHON_GIL=1 or use the ordinary build" in capsys.readouterr().err
 
 
 def test_launch_parses_on_old_interpreters() -> None:
