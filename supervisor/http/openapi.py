@@ -39,15 +39,14 @@ __all__ = ["served_document"]
 def served_document(document: Node) -> Node:
     """What `GET /openapi.json` answers for a model that describes itself by `document`.
 
-    Trainings are described if the model's document has them: who reads it takes their paths as the
-    sign that the model can be trained. `document` itself is not changed.
+    Predictions and trainings are both described, as both are answered: what is run is a matter of
+    the server's mode. `document` itself is not changed.
     """
     paths = _object(document, "paths")
-    kinds = [kind for kind in ("prediction", "training") if f"/{kind}s" in paths]
     known = _object(_object(document, "components"), "schemas")
     added: Node = dict(_ABOUT)
     requests: Node = {}
-    for kind in kinds or ["prediction"]:
+    for kind in ("prediction", "training"):
         added |= _runs(kind, known, _cancel_id(kind, paths))
         if kind == "prediction":
             added |= replicate_paths(_content(_request(kind, known)))
@@ -168,7 +167,8 @@ def _runs(kind: str, known: Node, cancel_id: str) -> Node:
 
 def _request(kind: str, known: Node) -> Node:
     """The body of a request; the input is needed if the model needs one of its inputs."""
-    name = "Input" if kind == "prediction" else "TrainingInput"
+    names = ("Input", "TrainingInput") if kind == "prediction" else ("TrainingInput", "Input")
+    name = next((name for name in names if name in known), names[0])
     properties = {"id": OWN_ID, "input": ref(name) if name in known else OBJECT, **OPTIONS}
     request: Node = {"type": "object", "properties": properties}
     return {**request, "required": ["input"]} if _object(known, name).get("required") else request
