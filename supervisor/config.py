@@ -45,7 +45,8 @@ class Times:
     setup_timeout: float | None = None
     """Spawn → `ready`; None: no limit."""
     upload_timeout: float = 25.0
-    """Without progress of an upload → its next try, or its end (`spec/protocol.md` 12)."""
+    """Without progress of an upload → its next try, or its end (`spec/protocol.md` 12). All of one
+    try: three times as long, and a second for each 256 KiB."""
     healthcheck_timeout: float = 10.0
     """`healthcheck` → `healthcheck_result` (`spec/protocol.md` 9)."""
     restart_pause: float = 0.2

@@ -63,6 +63,7 @@ class Delivery:
         self._job = job
         self._destination = destination
         self._uploader = uploader
+        self._room = uploader.room_for(destination)
         self._start = start
         self._telemetry = telemetry
         self._items: deque[Item] = deque()
@@ -172,22 +173,22 @@ class Delivery:
         with trio.CancelScope() as self._opening:
             if self._is_aborted:
                 return None
-            await self._uploader.room.acquire()
+            await self._room.acquire()
             try:
                 return await open_file(
                     message, output_dir=output_dir, anywhere=anywhere, limit=limit
                 )
             except OutputUnreadable as error:
-                self._uploader.room.release()
+                self._room.release()
                 self._fail(str(error))
             except trio.Cancelled:
-                self._uploader.room.release()
+                self._room.release()
                 raise
         return None
 
     def _close(self, file: OutputFile) -> None:
         with file:
-            self._uploader.room.release()
+            self._room.release()
 
     def _counted(self, size: int) -> bool:
         """Whether `size` bytes more are allowed; if not, the prediction is doomed."""

@@ -17,6 +17,8 @@ from attrs import frozen
 
 from supervisor.outgoing import UrlRefused, open_client
 from supervisor.outputs import OutputUnreadable
+from supervisor.places import PlacesByHost
+from supervisor.upload_content import Content, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,23 +26,26 @@ if TYPE_CHECKING:
     from protocol.messages import Trace
     from supervisor.outgoing import Guard
     from supervisor.outputs import OutputFile
+    from supervisor.places import Places
 
 __all__ = ["Destination", "UploadFailed", "Uploader", "file_headers"]
-
-_PIECE: Final = 256 * 1024
-"""Bytes that are read, and have to be taken, at once."""
 
 _REDIRECTS_MAX: Final = 10
 _TRIES: Final = 4
 _NO_MORE_TRIES: Final = 120.0
-"""Seconds since the first try, after which there is no other."""
+"""Seconds of trying, after which there is no other try."""
 
-_AT_ONCE: Final = 16
-"""Uploads that are under way together."""
+_LEAST_SPEED: Final = 256 * 1024
+"""Bytes of a file for each of which seconds a try may last longer than its timeout, redirects
+included. A receiver that takes a little now and then is given up in the end."""
 
+_AT_ONCE: Final = 64
+_AT_ONCE_PER_HOST: Final = 16
+"""Tries under way. One host that is slow holds up little of what goes to others."""
 
-_OPEN_MAX: Final = 32
-"""Files that are open for one uploader."""
+_OPEN_MAX: Final = 128
+_OPEN_MAX_PER_HOST: Final = 32
+"""Files that are open for one uploader, those that wait included."""
 
 
 class UploadFailed(Exception):
@@ -117,7 +122,8 @@ class Uploader:
     Args:
         guard: where files may go; None: anywhere.
         timeout: seconds without progress: until a connection is made and the first piece asked
-            for, for each piece, and from the last one to the answer.
+            for, for each piece, and from the last one to the answer. One try, with all its
+            redirects, takes at most three times as long and a second for each 256 KiB.
     """
 
     def __init__(self, guard: Guard | None, timeout: float) -> None:
@@ -125,9 +131,12 @@ class Uploader:
         self._opening = trio.Lock()
         self._client: httpx.AsyncClient | None = None
         self._timeout = timeout
-        self._at_once = trio.CapacityLimiter(_AT_ONCE)
-        self.room = trio.Semaphore(_OPEN_MAX)
-        """For files that are open for it, those that wait included."""
+        self._at_once = PlacesByHost(_AT_ONCE, _AT_ONCE_PER_HOST)
+        self._open = PlacesByHost(_OPEN_MAX, _OPEN_MAX_PER_HOST)
+
+    def room_for(self, destination: Destination) -> Places:
+        """Where one place has to be taken for each file that is open to be uploaded there."""
+        return self._open.of(_host(destination.url))
 
     async def put(self, file: OutputFile, url: httpx.URL, headers: Mapping[bytes, bytes]) -> str:
         """Upload `file`; where it can be found afterwards, by what the receiver says.
@@ -137,12 +146,21 @@ class Uploader:
             OutputUnreadable: the file could not be read to its end.
         """
         tries = stamina.retry_context(
-            on=_WorthAnotherTry, attempts=_TRIES, timeout=_NO_MORE_TRIES, wait_initial=0.2
+            on=_WorthAnotherTry, attempts=_TRIES, timeout=None, wait_initial=0.2
         )
-        async with self._at_once:
-            async for attempt in tries:
-                with attempt:
-                    return await self._try(file, url, headers)
+        places = self._at_once.of(_host(url))
+        tried = 0.0
+        async for attempt in tries:
+            with attempt:
+                async with places:  # not in the pauses: others may go on meanwhile
+                    begun = trio.current_time()
+                    try:
+                        return await self._try(file, url, headers)
+                    except _WorthAnotherTry as error:
+                        tried += trio.current_time() - begun
+                        if tried >= _NO_MORE_TRIES:
+                            raise UploadFailed(str(error)) from error
+                        raise
         raise AssertionError("stamina raises the last error")
 
     async def aclose(self) -> None:
@@ -154,9 +172,15 @@ class Uploader:
         client = await self._ready_client(url)
         request = client.build_request("PUT", url, headers=headers)
         with trio.CancelScope() as scope:
-            progress = _Progress(scope, self._timeout)
-            request.stream = _Content(file, progress)
+            # The connection, the first piece and the answer may take a timeout each.
+            total = 3 * self._timeout + file.size / _LEAST_SPEED
+            progress = Progress(scope, self._timeout, total)
+            request.stream = Content(file, progress)
             return await self._send(client, request, progress)
+        if progress.is_too_slow:
+            speed = _LEAST_SPEED // 1024
+            reason = f"it took the file too slowly: less than {speed} KiB a second"
+            raise _failed(url, reason, again=True)
         reason = f"it took nothing, or did not answer, for {self._timeout:g} s"
         raise _failed(url, reason, again=True)
 
@@ -177,7 +201,7 @@ class Uploader:
             return self._client
 
     async def _send(
-        self, client: httpx.AsyncClient, request: httpx.Request, progress: _Progress
+        self, client: httpx.AsyncClient, request: httpx.Request, progress: Progress
     ) -> str:
         for _ in range(_REDIRECTS_MAX + 1):
             progress.made()
@@ -192,53 +216,6 @@ class Uploader:
                 again = response.status_code == 429 or response.status_code >= 500
                 raise _failed(request.url, reason, again=again)
         raise _failed(request.url, f"there were more than {_REDIRECTS_MAX} redirects")
-
-
-class _Progress:
-    """The deadline of a try, which moves on with it."""
-
-    def __init__(self, scope: trio.CancelScope, timeout: float) -> None:
-        self._scope = scope
-        self._timeout = timeout
-        self.made()
-
-    def made(self) -> None:
-        """Something has been taken."""
-        self._scope.deadline = trio.current_time() + self._timeout
-
-
-class _Content(httpx.AsyncByteStream):
-    """A file as the body of a request; read from its beginning each time it is asked for."""
-
-    def __init__(self, file: OutputFile, progress: _Progress) -> None:
-        self._file = file
-        self._progress = progress
-
-    def __aiter__(self) -> _Pieces:
-        return _Pieces(self._file, self._progress)
-
-
-class _Pieces:
-    """One reading of a file. No generator: one that is left alone would end nobody knows when."""
-
-    def __init__(self, file: OutputFile, progress: _Progress) -> None:
-        self._file = file
-        self._progress = progress
-        self._offset = 0
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        self._progress.made()
-        left = self._file.size - self._offset
-        if left == 0:
-            raise StopAsyncIteration
-        piece = await trio.to_thread.run_sync(self._file.read, self._offset, min(_PIECE, left))
-        if not piece:
-            raise self._file.changed()
-        self._offset += len(piece)
-        return piece
 
 
 async def _answer_to(request: httpx.Request, client: httpx.AsyncClient) -> httpx.Response:
@@ -276,5 +253,9 @@ def _place(response: httpx.Response) -> str:
 
 def _failed(url: httpx.URL, reason: str, *, again: bool = False) -> UploadFailed:
     kind = _WorthAnotherTry if again else UploadFailed
+    return kind(f"{_host(url)}: {reason}")
+
+
+def _host(url: httpx.URL) -> str:
     # Not `host`, which raises for a redirect's "xn--a", say, whose label cannot be decoded.
-    return kind(f"{url.raw_host.decode('ascii')}: {reason}")
+    return url.raw_host.decode("ascii")

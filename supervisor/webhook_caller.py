@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, Protocol, Self
-from weakref import WeakValueDictionary
 
 import httpx
 import trio
@@ -21,6 +20,7 @@ from attrs import frozen
 
 from protocol.messages import Trace
 from supervisor.outgoing import Guard, UrlRefused, open_client
+from supervisor.places import PlacesByHost
 from supervisor.webhook_signature import signature_headers
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ class HttpCaller:
         }
         if config.webhook_auth_token:
             self._headers["authorization"] = f"Bearer {config.webhook_auth_token}"
-        self._at_once = trio.CapacityLimiter(_AT_ONCE)
-        self._hosts: WeakValueDictionary[str, trio.CapacityLimiter] = WeakValueDictionary()
+        self._places = PlacesByHost(_AT_ONCE, _AT_ONCE_PER_HOST)
 
     async def aclose(self) -> None:
         """Close what is left of connections."""
@@ -121,12 +120,8 @@ class HttpCaller:
 
     async def post(self, message: Message) -> Outcome:
         """Try once, and wait for the answer within what the size of the message grants."""
-        host = self._hosts.get(message.url.host)
-        if host is None:
-            host = trio.CapacityLimiter(_AT_ONCE_PER_HOST)
-            self._hosts[message.url.host] = host
         timeout = ANSWER_TIMEOUT + len(message.body) / _LEAST_SPEED
-        async with host, self._at_once:
+        async with self._places.of(message.url.host):
             with trio.move_on_after(timeout):
                 return await self._judged(message)
         return Outcome(f"no answer within {timeout:.0f} s", again=True)

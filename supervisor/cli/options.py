@@ -434,7 +434,11 @@ OPTIONS: Final = (
     _time("last-answers", "Then until the answers to its last predictions are written."),
     _time("idle-grace", "A prediction's end until its slot is free; then the worker is ended."),
     _time("healthcheck-timeout", "The model's own healthcheck."),
-    _time("upload-timeout", "Without progress of an upload, until it is tried again or given up."),
+    _time(
+        "upload-timeout",
+        "Without progress of an upload, until it is tried again or given up. One try takes at most "
+        "three times as long, and a second for each 256 KiB.",
+    ),
     _time("restart-pause", "Before the first restart of a worker; doubles with each one after."),
     _time("restart-pause-max", "The longest pause before a restart."),
     _time("restart-jitter", "Share by which each pause is made shorter or longer.", values.SHARE),

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import stamina
 import trio
+import trio.testing
 
 from protocol.messages import FileKind, FileOutput, Trace
 from supervisor.outputs import OutputUnreadable, open_file
@@ -20,6 +21,8 @@ from tests.supervisor.upload_receiver import OK, Received, always, answer, in_tu
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
+
+    from trio.testing import MockClock
 
     from supervisor.outputs import OutputFile
     from tests.supervisor.upload_receiver import Receiver
@@ -331,6 +334,94 @@ async def test_a_large_file_is_never_whole_in_memory(tmp_path: Path) -> None:
         digest.update(bytes(1024 * 1024))
     assert (receiver.requests[0].size, receiver.requests[0].digest) == (size, digest.hexdigest())
     assert after - before < 30_000, "kB, of the receiver's too"
+
+
+@asynccontextmanager
+async def one_by_one(uploader: Uploader, file: Path) -> AsyncIterator[Callable[[str], None]]:
+    """What begins an upload to a URL. Those that have not ended with the block are cancelled."""
+
+    async def one(url: str) -> None:
+        with await opened(file) as each:
+            await uploader.put(each, httpx.URL(url), file_headers(each, "p1", None))
+
+    async with trio.open_nursery() as nursery:
+        yield lambda url: nursery.start_soon(one, url)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_host_that_hangs_does_not_hold_up_others(file: Path) -> None:
+    async with (
+        receiving(never) as hanging,
+        receiving(always(OK)) as well,
+        uploading() as uploader,
+        one_by_one(uploader, file) as begin,
+    ):
+        for _ in range(100):
+            begin(hanging.url)
+        await hanging.wait_begun(16)
+        begin(well.url.replace("127.0.0.1", "localhost"))
+        await well.wait_begun(1)
+        assert hanging.begun == 16
+
+
+async def test_a_try_that_failed_lets_others_go_first(file: Path) -> None:
+    go_on, may_go_on = trio.open_memory_channel[bytes](100)
+    begun: list[str] = []
+
+    async def respond(received: Received) -> bytes:
+        begun.append(received.target)
+        return await may_go_on.receive()
+
+    async with (
+        receiving(respond) as receiver,
+        uploading() as uploader,
+        one_by_one(uploader, file) as begin,
+    ):
+        for number in range(16):
+            begin(f"{receiver.url}/{number}")
+        await receiver.wait_begun(16)
+        begin(f"{receiver.url}/other")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        go_on.send_nowait(answer(503))
+        await receiver.wait_begun(17)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert begun[16:] == ["/other"]
+        go_on.send_nowait(OK)
+        await receiver.wait_begun(18)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert begun[17] in begun[:16]
+
+
+async def test_a_receiver_that_takes_a_little_now_and_then_is_given_up(
+    file: Path, mock_clock: MockClock
+) -> None:
+    """Here it is redirects that are progress."""
+
+    async def respond(_: Received) -> bytes:
+        mock_clock.jump(1.5)
+        await trio.lowlevel.checkpoint()
+        return answer(307, "Location: /again")
+
+    async with receiving(respond) as receiver:
+        reason = await failure(file, receiver.url, patience=2)
+    assert reason == "127.0.0.1: it took the file too slowly: less than 256 KiB a second"
+    assert receiver.begun == 4 * 5
+
+
+async def test_there_is_no_other_try_after_long_ones(file: Path, mock_clock: MockClock) -> None:
+    async def respond(_: Received) -> bytes:
+        mock_clock.jump(50)
+        await trio.lowlevel.checkpoint()
+        return answer(503)
+
+    uploader = Uploader(None, 100)
+    async with receiving(respond) as receiver:
+        with await opened(file) as each:
+            headers = file_headers(each, "p1", None)
+            with pytest.raises(UploadFailed, match="it answered 503"):
+                await uploader.put(each, httpx.URL(receiver.url), headers)
+        await uploader.aclose()
+    assert receiver.begun == 3
 
 
 async def test_not_all_at_once(file: Path) -> None:
