@@ -207,8 +207,14 @@ class Uploader:
             progress.made()
             # One hop a time: httpx would read the whole body of a redirect, however long.
             response = await _answer_to(request, client)
-            if response.next_request is not None:
-                request = response.next_request
+            following = response.next_request
+            if following is not None:
+                code = response.status_code
+                if following.method != request.method and code != httpx.codes.SEE_OTHER:
+                    # That GET may succeed, and nothing be stored there.
+                    reason = f"it redirects ({code}) without the file (307 and 308 would keep it)"
+                    raise _failed(request.url, reason)
+                request = following
             elif response.is_success:
                 return _place(response)
             else:

@@ -193,7 +193,7 @@ async def test_without_a_place_it_is_the_last_url_without_its_query(file: Path) 
     assert receiver.requests[0].target == "/up/out.png?key=secret"
 
 
-@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("status", [301, 307, 308])
 async def test_a_redirect_gets_the_whole_file_again(file: Path, status: int) -> None:
     there = in_turn(answer(status, "Location: /there?sig=2"), OK)
     async with receiving(there) as receiver:
@@ -211,6 +211,13 @@ async def test_see_other_is_looked_at(file: Path) -> None:
         where = await put(file, receiver.url)
     assert [(each.method, each.size) for each in receiver.requests] == [("PUT", 2560), ("GET", 0)]
     assert where == f"{receiver.url}/there"
+
+
+async def test_a_redirect_that_loses_the_file_is_refused(file: Path) -> None:
+    async with receiving(in_turn(answer(302, "Location: /there"), OK)) as receiver:
+        reason = await failure(file, receiver.url)
+    assert reason == ("127.0.0.1: it redirects (302) without the file (307 and 308 would keep it)")
+    assert len(receiver.requests) == 1
 
 
 async def test_redirects_without_an_end(file: Path) -> None:
