@@ -246,14 +246,21 @@ async def _answer_to(request: httpx.Request, client: httpx.AsyncClient) -> httpx
 
 
 def _place(response: httpx.Response) -> str:
-    """Where the file is: what the receiver says, or where it took it; without any credentials."""
+    """Where the file is, without any credentials.
+
+    That is what the receiver says, if it is an http: or https: URL, or else where it took the file.
+    """
     url = response.url
     said = response.headers.get("location")
     if said is not None:
         try:
-            url = url.join(said)
-        except httpx.InvalidURL:
-            url = response.url
+            place = url.join(said)
+        except (httpx.InvalidURL, ValueError):
+            pass
+        else:
+            # Clients follow it: no "javascript:", no "file:".
+            if place.scheme in ("http", "https") and place.raw_host:
+                url = place
     return str(url.copy_with(query=None, userinfo=b""))
 
 
