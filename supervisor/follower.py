@@ -68,6 +68,7 @@ class JobFollower:
             case Event(kind=EventKind.COMPLETED):
                 self._is_over = True
                 # What it says is made now, and not kept twice.
-                found = evolve(found, data=self._job.view().as_state())
+                view = self._job.view()
+                found = evolve(found, data=view.as_state(), size=view.size)
         self._place += 1 if found is not None else 0
         return found

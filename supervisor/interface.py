@@ -47,7 +47,8 @@ __all__ = [
 ]
 
 OFF_THE_LOOP: Final = 256 * 1024
-"""Bytes of JSON from which a request is looked at in a thread, so that nobody waits for it."""
+"""Bytes of JSON from which a request is looked at, and an answer written, in a thread, so that
+nobody waits for it."""
 
 
 class PredictionStatus(Enum):
@@ -104,6 +105,8 @@ class Event:
     kind: EventKind
     data: dict[str, Any]
     """As a stream says it (`spec/http-api.md` 4)."""
+    size: int = field(default=0, eq=False)
+    """Bytes of JSON in `data`, roughly."""
 
 
 @frozen
@@ -180,6 +183,8 @@ class PredictionView:
     created_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    size: int = field(default=0, kw_only=True, eq=False)
+    """Bytes that it has as JSON, roughly."""
 
     def as_answer(self) -> dict[str, Any]:
         """What its own request is answered at its end: `output` only if it succeeded."""
@@ -304,6 +309,10 @@ class PredictionHandle(Protocol):
 
     def view(self) -> PredictionView:
         """The prediction as it is now."""
+        ...
+
+    def summary(self) -> PredictionView:
+        """The same without input, output and logs: it takes no longer for a big prediction."""
         ...
 
     async def wait(self) -> PredictionView:

@@ -67,6 +67,10 @@ class Job:
         """The prediction as it is now."""
         return self.prediction.view()
 
+    def summary(self) -> PredictionView:
+        """The same without input, output and logs."""
+        return self.prediction.summary()
+
     async def wait(self) -> PredictionView:
         """Wait for the terminal state. Being cancelled here does not cancel the prediction."""
         if not self.prediction.is_terminal:

@@ -7,12 +7,13 @@ is told together, and waits nowhere but in the prediction.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import trio
 
-from protocol.json_text import dumps, dumps_into
+from protocol.json_text import dumps
+from supervisor.big_json import encode_off_loop
 from supervisor.interface import EventKind, PredictionStatus
 from supervisor.webhook_caller import Message
 
@@ -20,15 +21,11 @@ if TYPE_CHECKING:
     import httpx
 
     from protocol.messages import Trace
-    from supervisor.interface import PredictionView
     from supervisor.job import Job
     from supervisor.telemetry import Telemetry
     from supervisor.webhook_caller import Caller
 
 __all__ = ["Progress"]
-
-_OFF_THE_LOOP: Final = 256 * 1024
-"""Bytes that a prediction weighs from which its state is written in a thread."""
 
 
 class Progress:
@@ -90,7 +87,7 @@ class Progress:
 
     async def last_message(self) -> Message:
         """What is to be told of the end."""
-        return self._message(await self._encoded(self._job.view()))
+        return self._message(await self._state())
 
     def _pause(self) -> float | None:
         """Seconds until there is something to tell; None: there is nothing."""
@@ -111,7 +108,7 @@ class Progress:
 
     async def _tell_state(self) -> None:
         self._told = self._job.prediction.history.count - 1
-        await self._tell(await self._encoded(self._job.view()))
+        await self._tell(await self._state())
 
     async def _tell(self, body: bytes | bytearray) -> None:
         self._last = trio.current_time()
@@ -123,21 +120,6 @@ class Progress:
     def _message(self, body: bytes | bytearray) -> Message:
         return Message(f"msg_{uuid4().hex}", self._url, body, self._trace)
 
-    async def _encoded(self, view: PredictionView) -> bytes | bytearray:
-        if self._job.prediction.size < _OFF_THE_LOOP:
-            return dumps(view.as_state())
-        return await trio.to_thread.run_sync(_encode_in_steps, view.as_state())
-
-
-def _encode_in_steps(document: dict[str, Any]) -> bytes | bytearray:
-    """JSON of a big document. The encoder lets nobody else run: not for all items in one go."""
-    output = document.get("output")
-    if not isinstance(output, list):
-        return dumps(document)
-    rest = {key: value for key, value in document.items() if key != "output"}
-    buffer = bytearray(dumps(rest)[:-1] + b',"output":[')
-    for index, item in enumerate(output):
-        buffer += b"," if index else b""
-        dumps_into(item, buffer, len(buffer))
-    buffer += b"]}"
-    return buffer
+    async def _state(self) -> bytes | bytearray:
+        view = self._job.view()
+        return await encode_off_loop(view.as_state(), view.size)

@@ -22,7 +22,7 @@ from supervisor.http.cors import Cors
 from supervisor.http.errors import draining_response, http_error, too_large_response
 from supervisor.http.replicate import PREFIX, Replicate, problem
 from supervisor.http.stream import Streaming, stream_known
-from supervisor.http.values import Request, Response
+from supervisor.http.values import PIECE, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 log = structlog.get_logger("supervisor.http.app")
-
-PIECE: Final = 1024 * 1024
-"""Bytes of a body that are given on at a time: what is between here and the socket copies them."""
 
 SERVED_IN_A_DRAIN = frozenset(
     {
@@ -308,7 +305,7 @@ def _quart_response(response: Response) -> QuartResponse:
         headers["content-length"] = str(len(response.body))
         pieces = _cut(response.body)
     answer = QuartResponse(
-        response.body if pieces is None else _Pieces(pieces),
+        bytes(response.body) if pieces is None else _Pieces(pieces),
         response.status,
         headers,
         content_type=response.content_type,
@@ -332,10 +329,10 @@ class _Pieces(ResponseBody):
 
 
 @asynccontextmanager
-async def _cut(body: bytes) -> AsyncIterator[AsyncIterable[bytes]]:
+async def _cut(body: bytes | bytearray) -> AsyncIterator[AsyncIterable[bytes]]:
     async def pieces() -> AsyncGenerator[bytes]:
         for start in range(0, len(body), PIECE):
-            yield body[start : start + PIECE]
+            yield bytes(body[start : start + PIECE])
 
     async with aclosing(pieces()) as each:
         yield each

@@ -17,7 +17,7 @@ import trio
 from attrs import frozen
 
 from supervisor.http.preferences import accepted
-from supervisor.http.values import JSON, Response, json_response
+from supervisor.http.values import JSON, Response, sized_json_response
 from supervisor.interface import OFF_THE_LOOP, PredictionStatus
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def result_response(
         chosen = None if file is None else _chosen(accept, file.media_type, as_json)
         if file is not None and chosen is not None and (size := await _size(file)) is not None:
             return _file_response(file, chosen, size, (*_id_header(view.id), *headers))
-    return json_response(200, view.as_answer(), headers)
+    return await sized_json_response(200, view.as_answer(), view.size, headers)
 
 
 def _names_another(accept: str | None) -> bool:

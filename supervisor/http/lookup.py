@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from supervisor.http.errors import detail_response, invalid_response, unknown_prediction
 from supervisor.http.predictions import state
 from supervisor.http.request_body import BadRequest
-from supervisor.http.values import json_response
+from supervisor.http.values import sized_json_response
 from supervisor.interface import InputError
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ async def get_prediction(service: Service, prediction_id: str) -> Response:
     if known is None:
         return unknown_prediction()
     view = known.view()
-    return json_response(200, {**state(view), **times(view)})
+    return await sized_json_response(200, {**state(view), **times(view)}, view.size)
 
 
 def list_entry(view: PredictionView) -> dict[str, Any]:
-    """What the list says of a prediction."""
+    """What the list says of a prediction, of which a summary is enough."""
     entry = {**state(view), **times(view)}
     return {name: value for name, value in entry.items() if name not in _LEFT_OUT}
 
@@ -62,9 +62,10 @@ async def list_predictions(
 ) -> Response:
     """`GET /predictions?limit=…&cursor=…`: a page of them, the newest first."""
     try:
-        return json_response(200, page(service, request, path, is_allowed=is_allowed))
+        found, size = page(service, request, path, is_allowed=is_allowed)
     except BadRequest as error:
         return error.response
+    return await sized_json_response(200, found, size)
 
 
 def page(
@@ -74,8 +75,8 @@ def page(
     entry: Callable[[PredictionView], dict[str, Any]] = list_entry,
     *,
     is_allowed: bool,
-) -> dict[str, Any]:
-    """A page of the list.
+) -> tuple[dict[str, Any], int]:
+    """A page of the list, and how many bytes of JSON it has, roughly.
 
     Args:
         service: knows them.
@@ -101,7 +102,9 @@ def page(
     following = None
     if end is not None:
         following = f"{path}?{urlencode({'limit': limit, 'cursor': _cursor(end)})}"
-    return {"results": [entry(handle.view()) for handle in handles], "next": following}
+    views = [handle.summary() for handle in handles]
+    results = [entry(view) for view in views]
+    return {"results": results, "next": following}, sum(view.size for view in views)
 
 
 def times(view: PredictionView) -> dict[str, str]:

@@ -22,7 +22,7 @@ from supervisor.http.preferences import accepts_event_stream, preference
 from supervisor.http.request_body import BadRequest, PredictionBody, read_body
 from supervisor.http.request_scope import REQUEST_ID
 from supervisor.http.stream import Streaming, follow, not_opted_in
-from supervisor.http.values import Response, json_response
+from supervisor.http.values import Response, json_response, sized_json_response
 from supervisor.interface import (
     InputError,
     PredictionHandle,
@@ -210,7 +210,7 @@ async def _answer(handle: PredictionHandle, request: Request) -> Response:
     """Of a prediction that this request has begun."""
     prefer = preference(request.headers.get("prefer"))
     if prefer.respond_async and prefer.patience == 0:
-        started = {"id": handle.view().id, "status": PredictionStatus.STARTING.value}
+        started = {"id": handle.summary().id, "status": PredictionStatus.STARTING.value}
         return json_response(202, started, _applied(prefer.applied(in_time=False)))
     try:
         view = await wait_within(handle, prefer.patience)
@@ -238,7 +238,7 @@ async def wait_within(handle: PredictionHandle, seconds: float) -> PredictionVie
 async def _result(request: Request, view: PredictionView, applied: str) -> Response:
     if view.status.is_terminal:
         return await result_response(request, view, _applied(applied))
-    return json_response(202, state(view), _applied(applied))
+    return await sized_json_response(202, state(view), view.size, _applied(applied))
 
 
 def _applied(applied: str) -> Headers:

@@ -22,7 +22,7 @@ from supervisor.http.replicate_files import take_file
 from supervisor.http.replicate_stream import replicate_form
 from supervisor.http.request_body import BadRequest, read_body
 from supervisor.http.stream import Streaming, not_opted_in, stream_known
-from supervisor.http.values import Response, json_response
+from supervisor.http.values import Response, json_response, sized_json_response
 from supervisor.interface import PredictionStatus, Refusal
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class Replicate:
             # Clients take any other status for the end of their waiting, and what output there is
             # already for known.
             view = evolve(view, status=PredictionStatus.STARTING, output=None)
-        return json_response(201, {**self._document(request, view), "model": model})
+        document = {**self._document(request, view), "model": model}
+        return await sized_json_response(201, document, view.size)
 
     async def _submitted(self, request: Request) -> PredictionHandle:
         body = await read_body(request, self._service)
@@ -88,7 +89,8 @@ class Replicate:
         known = self._service.recall(prediction_id)
         if known is None:
             return problem(unknown_prediction())
-        return json_response(200, self._document(request, known.view()))
+        view = known.view()
+        return await sized_json_response(200, self._document(request, view), view.size)
 
     async def cancel(self, request: Request, prediction_id: str) -> Response:
         """`POST /v1/predictions/{id}/cancel`: ask that it stops; how it is then."""
@@ -96,7 +98,8 @@ class Replicate:
         if known is None:
             return problem(unknown_prediction())
         known.cancel()
-        return json_response(200, self._document(request, await wait_within(known, STOP_WAIT)))
+        view = await wait_within(known, STOP_WAIT)
+        return await sized_json_response(200, self._document(request, view), view.size)
 
     async def list_all(self, request: Request, *, is_allowed: bool) -> Response:
         """`GET /v1/predictions`: a page, the newest first."""
@@ -106,10 +109,10 @@ class Replicate:
 
         path = f"{_origin(request)}{PREFIX}/predictions"
         try:
-            found = page(self._service, request, path, entry, is_allowed=is_allowed)
+            found, size = page(self._service, request, path, entry, is_allowed=is_allowed)
         except BadRequest as error:
             return problem(error.response)
-        return json_response(200, {"previous": None, **found})
+        return await sized_json_response(200, {"previous": None, **found}, size)
 
     async def stream(self, request: Request, prediction_id: str) -> Response:
         """`GET /v1/predictions/{id}/stream`: its events, in Replicate's words."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from protocol.json_text import dumps
+from supervisor.big_json import encode
 from supervisor.http.stream import KEEP_ALIVE, gap_error
 from supervisor.interface import Event, EventKind, Gap, PredictionStatus
 
@@ -23,8 +23,8 @@ def replicate_form(event: Event | Gap) -> bytes:
     match event:
         case Gap():
             return _lines(_GAP, "error", gap_error(event)) + _done(_GAP, reason="error")
-        case Event(number=number, kind=EventKind.OUTPUT, data={"chunk": chunk}):
-            return _lines(number, "output", _text(chunk))
+        case Event(number=number, kind=EventKind.OUTPUT, data={"chunk": chunk}, size=size):
+            return _lines(number, "output", _text(chunk, size))
         case Event(number=number, kind=EventKind.LOG, data={"data": text}):
             return _lines(number, "logs", text)
         case Event(number=number, kind=EventKind.COMPLETED, data=result):
@@ -48,8 +48,8 @@ def _done(number: int | str, **said: str) -> bytes:
     return _lines(number, "done", _text(said))
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else dumps(value).decode()
+def _text(value: Any, size: int = 0) -> str:
+    return value if isinstance(value, str) else encode(value, size).decode()
 
 
 def _lines(number: int | str, name: str, text: str) -> bytes:

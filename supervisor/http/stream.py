@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 import trio
 from attrs import frozen
 
 from protocol.json_text import dumps
+from supervisor.big_json import encode
 from supervisor.http.errors import refusal_response, unknown_prediction
-from supervisor.http.values import Response, json_response
-from supervisor.interface import Event, Gap, TooManyFollowers
+from supervisor.http.values import PIECE, Response, json_response
+from supervisor.interface import OFF_THE_LOOP, Event, Gap, TooManyFollowers
 from supervisor.model_schema import documents_streaming
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class Streaming:
 def coglet_form(event: Event | Gap) -> bytes:
     """An event as coglet writes it, with its number."""
     if isinstance(event, Gap):
-        return _lines("error", {"error": gap_error(event), "skipped": event.skipped})
-    return b"id: %d\n" % event.number + _lines(event.kind.value, event.data)
+        gap = dumps({"error": gap_error(event), "skipped": event.skipped})
+        return b"event: error\ndata: %s\n\n" % gap
+    kind, data = event.kind.value.encode(), encode(event.data, event.size)
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, kind, data)
 
 
 def gap_error(gap: Gap) -> str:
@@ -110,7 +113,7 @@ def follow(
         is_owner: whether the prediction is cancelled once this reader has gone, and no other reads.
     """
     after = last_event_id(request.headers.get("last-event-id"))
-    if handle.view().status.is_terminal and after == handle.events - 1:
+    if handle.summary().status.is_terminal and after == handle.events - 1:
         return Response(204)  # what makes an EventSource stop coming back
     try:
         follower = handle.follow(after)
@@ -151,6 +154,8 @@ class _Events:
         self._heartbeat = heartbeat
         self._form = form
         self.found_gap = False
+        self._rest = memoryview(b"")
+        """What is yet to be given on of what was written last."""
 
     async def __aenter__(self) -> Self:
         await self._follower.__aenter__()
@@ -163,18 +168,25 @@ class _Events:
         return self
 
     async def __anext__(self) -> bytes:
-        with trio.move_on_after(self._heartbeat):
-            return self._with_what_is_ready(await anext(self._follower))
-        return KEEP_ALIVE
+        if not self._rest:
+            event = None
+            with trio.move_on_after(self._heartbeat):
+                event = await anext(self._follower)
+            if event is None:
+                return KEEP_ALIVE
+            self._rest = memoryview(await self._with_what_is_ready(event))
+        piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
+        return bytes(piece)
 
-    def _with_what_is_ready(self, event: Event | Gap | None) -> bytes:
+    async def _with_what_is_ready(self, event: Event | Gap | None) -> bytearray:
         written = bytearray()
         while event is not None:
             self.found_gap = self.found_gap or isinstance(event, Gap)
-            written += self._form(event)
+            written += await self._written(event)
             event = self._follower.next_nowait() if len(written) < TOGETHER else None
-        return bytes(written)
+        return written
 
-
-def _lines(name: str, data: dict[str, Any]) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), dumps(data))
+    async def _written(self, event: Event | Gap) -> bytes:
+        if isinstance(event, Gap) or event.size < OFF_THE_LOOP:
+            return self._form(event)
+        return await trio.to_thread.run_sync(self._form, event)

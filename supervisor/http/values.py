@@ -9,8 +9,18 @@ from typing import Any, Final, TypeAlias
 from attrs import Factory, frozen
 
 from protocol.json_text import dumps
+from supervisor.big_json import encode_off_loop
 
-__all__ = ["JSON", "Headers", "Pieces", "Request", "Response", "json_response"]
+__all__ = [
+    "JSON",
+    "PIECE",
+    "Headers",
+    "Pieces",
+    "Request",
+    "Response",
+    "json_response",
+    "sized_json_response",
+]
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -18,6 +28,9 @@ Pieces: TypeAlias = AbstractAsyncContextManager[AsyncIterable[bytes]]
 """A body that comes bit by bit: entered before the first piece, left when no more are wanted."""
 
 JSON: Final = "application/json"
+
+PIECE: Final = 1024 * 1024
+"""Bytes of a body that are given on at a time: what is between here and the socket copies them."""
 
 
 @frozen
@@ -42,7 +55,7 @@ class Response:
     """One response. The front adds `date`, and `content-length` if the body is whole."""
 
     status: int
-    body: bytes = b""
+    body: bytes | bytearray = b""
     headers: Headers = ()
     content_type: str = JSON
     pieces: Pieces | None = None
@@ -50,6 +63,20 @@ class Response:
     there means that the client has gone."""
 
 
+async def sized_json_response(
+    status: int, value: Any, size: int, headers: Headers = ()
+) -> Response:
+    """A response whose body is `value` as JSON, which may have any size.
+
+    Args:
+        status: of the response.
+        value: what a prediction has brought; it must not change any more.
+        size: bytes of JSON that it has, roughly.
+        headers: more of them.
+    """
+    return Response(status, await encode_off_loop(value, size), headers)
+
+
 def json_response(status: int, value: Any, headers: Headers = ()) -> Response:
-    """A response whose body is `value` as JSON."""
+    """A response whose body is `value` as JSON, which is small."""
     return Response(status, dumps(value), headers)

@@ -41,7 +41,7 @@ class History:
 
     def append(self, kind: EventKind, data: dict[str, Any], size: int) -> None:
         """The next event; `size` is its bytes of JSON, roughly."""
-        self._events.append((Event(self.count, kind, data), size))
+        self._events.append((Event(self.count, kind, data, size), size))
         self._newest[kind] = self.count
         self.count += 1
         self.size += size

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from protocol.messages import LogSource, Metric, Trace
 from supervisor.config import Limits
@@ -206,17 +206,27 @@ class Prediction:
 
     def view(self) -> PredictionView:
         """What can be said of it now."""
+        return evolve(
+            self.summary(),
+            input=self.shown_input,
+            logs=str(self._logs),
+            output=self._view_output(),
+            size=self.size,
+        )
+
+    def summary(self) -> PredictionView:
+        """The same without input, output and logs."""
         return PredictionView(
             id=self.id,
             status=self.status,
-            input=self.shown_input,
-            logs=str(self._logs),
+            input={},
+            logs="",
             metrics=self._view_metrics(),
-            output=self._view_output(),
             error=self.error,
             created_at=self.created_at,
             started_at=self.started_at,
             completed_at=self.completed_at,
+            size=self._metrics.size + len(self.error or ""),
         )
 
     def _view_metrics(self) -> dict[str, Any]:

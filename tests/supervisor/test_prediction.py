@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -224,6 +225,18 @@ def test_a_doomed_prediction_fails_whatever_its_worker_says(terminal: str) -> No
     do(subject, terminal, 1.0)
     assert subject.status is S.FAILED
     assert subject.view().error == "a file is missing"
+
+
+def test_a_summary_is_the_view_without_what_may_be_big() -> None:
+    subject = prediction()
+    subject.start(0.0)
+    subject.add_log("x" * 1000, LogSource.STDOUT)
+    subject.add_output("y" * 1000, 1002)
+    subject.add_metric(Metric("n", 1, MetricMode.REPLACE))
+    subject.succeed(1.0, as_list=False)
+    summary, view = subject.summary(), subject.view()
+    assert evolve(view, input={}, logs="", output=None) == summary
+    assert summary.size < 100 < 2000 < view.size
 
 
 @pytest.mark.parametrize("terminal", ["succeed", "fail", "cancel"])

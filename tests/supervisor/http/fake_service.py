@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
+from protocol.json_text import dumps
 from protocol.messages import LogSource, Metric, MetricMode
 from supervisor.allocator import Allocator
 from supervisor.config import Limits
@@ -65,7 +66,7 @@ class FakeHandle:
 
     def output(self, *items: Any) -> None:
         for item in items:
-            assert self.job.prediction.add_output(item, 10)
+            assert self.job.prediction.add_output(item, len(dumps(item)))
 
     def succeed(self, *, as_list: bool = False) -> None:
         self._stopped()

@@ -7,16 +7,22 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from supervisor.config import Limits
+from supervisor.http.file_answer import result_response
 from supervisor.http.lookup import LIMIT_DEFAULT, LIMIT_MAX, get_prediction, list_predictions
-from supervisor.http.values import Request
-from supervisor.interface import PredictionRequest
+from supervisor.http.replicate import Replicate
+from supervisor.http.replicate_stream import replicate_form
+from supervisor.http.stream import Form, Streaming, coglet_form, stream_known
+from supervisor.http.values import PIECE, Request, Response
+from supervisor.interface import OFF_THE_LOOP, PredictionRequest
 from supervisor.model_schema import MASK, ModelSchema
 from tests.supervisor.http.fake_service import FakeService
 
 if TYPE_CHECKING:
-    from supervisor.http.values import Response
+    from collections.abc import Awaitable, Callable
 
 
 def accept(service: FakeService, count: int) -> None:
@@ -139,3 +145,62 @@ async def test_the_list_is_not_for_everybody(service: FakeService) -> None:
     response = await list_predictions(service, Request(), "/predictions", is_allowed=False)
     assert response.status == 403
     assert "--auth-token" in json.loads(response.body)["detail"]
+
+
+# --- what is big --------------------------------------------------------------------------------
+
+BIG = ["x" * OFF_THE_LOOP, 1]
+
+
+async def streamed(service: FakeService, form: Form) -> bytes:
+    response = await stream_known(service, Request(), "p1", Streaming(), form)
+    assert response.pieces is not None
+    async with response.pieces as pieces:
+        return b"".join([piece async for piece in pieces])
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda service: get_prediction(service, "p1"),
+        lambda service: Replicate(service, Streaming()).get(Request(), "p1"),
+        lambda service: Replicate(service, Streaming()).cancel(Request(), "p1"),
+        lambda service: result_response(Request(), service.recall("p1").view()),
+        lambda service: streamed(service, coglet_form),
+        lambda service: streamed(service, replicate_form),
+    ],
+)
+async def test_big_answers_are_written_in_a_thread(
+    service: FakeService, ask: Callable[[FakeService], Awaitable[Response | bytes]]
+) -> None:
+    service.output = BIG
+    service.submit(PredictionRequest({}, "p1"))
+    threads = trio.to_thread.current_default_thread_limiter()
+    threads.total_tokens = 1
+    await threads.acquire_on_behalf_of(service)
+    answers: list[Response | bytes] = []
+
+    async def asking() -> None:
+        answers.append(await ask(service))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(asking)
+        await wait_all_tasks_blocked()
+        assert answers == [], "it waits for a thread"
+        threads.release_on_behalf_of(service)
+    (answer,) = answers
+    body = answer if isinstance(answer, bytes) else answer.body
+    assert b"x" * OFF_THE_LOOP in body
+    if isinstance(answer, Response):
+        assert json.loads(answer.body)["output"] == BIG
+
+
+async def test_a_big_event_is_cut(service: FakeService) -> None:
+    service.output = "x" * 5 * PIECE
+    service.submit(PredictionRequest({}, "p1"))
+    response = await stream_known(service, Request(), "p1", Streaming())
+    assert response.pieces is not None
+    async with response.pieces as pieces:
+        sizes = [len(piece) async for piece in pieces]
+    assert max(sizes) == PIECE
+    assert sum(sizes) > 10 * PIECE
