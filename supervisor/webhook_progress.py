@@ -7,7 +7,7 @@ is told together, and waits nowhere but in the prediction.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import trio
