@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-__all__ = ["INTERRUPT", "Interrupter", "SignalInterrupter"]
+__all__ = ["INTERRUPT", "RAISE_EVERY", "Interrupter", "SignalInterrupter"]
 
 INTERRUPT: Final = signal.SIGRTMIN + 7
 """Models install handlers of their own, but hardly for this one."""
@@ -33,7 +33,7 @@ INTERRUPT: Final = signal.SIGRTMIN + 7
 _REPEAT_EVERY: Final = 0.05
 """Seconds. Once is not enough: an exception in a finaliser is printed and dropped."""
 
-_RAISE_EVERY: Final = 0.5
+RAISE_EVERY: Final = 0.5
 """Seconds until the next exception, if the model goes on as if there had been none."""
 
 _WARN_AFTER: Final = 1.0
@@ -46,9 +46,19 @@ class Interrupter(ABC):
     That thread calls `reading`, `begin`, `call` and `finish`; any other one `request`.
     """
 
-    def __init__(self, warn: Callable[[str], None], thread: int = 0) -> None:
-        """`warn` is told what does not stop; `thread` is the identity of the thread."""
+    def __init__(
+        self,
+        warn: Callable[[str], None],
+        thread: int = 0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`warn` is told what does not stop; `thread` is the identity of the thread.
+
+        `clock` tells the seconds.
+        """
         self._warn = warn
+        self._clock = clock
         self._thread = thread
         self._lock = threading.Lock()
         self._cancels = SlotCancels()
@@ -119,12 +129,12 @@ class Interrupter(ABC):
             ).start()
 
     def _repeat(self, run: int) -> None:
-        warn_at = time.monotonic() + _WARN_AFTER
+        warn_at = self._clock() + _WARN_AFTER
         while True:
             sleep(_REPEAT_EVERY)
             if not self._interrupt_if(run):
                 return
-            if time.monotonic() >= warn_at:
+            if self._clock() >= warn_at:
                 warn_at = float("inf")
                 self._warn_of(run)
 
@@ -158,8 +168,8 @@ class Interrupter(ABC):
         One that was dropped, in a finaliser or by an `except` that goes on, is followed by another
         soon. A model that cleans up because of it is left alone.
         """
-        now = time.monotonic()
-        if not (self._armed and self.cancelled) or now - self._raised_at < _RAISE_EVERY:
+        now = self._clock()
+        if not (self._armed and self.cancelled) or now - self._raised_at < RAISE_EVERY:
             return False
         if now - self._raised_at < self.patience and _handles_cancel(self._thread):
             return False
@@ -185,10 +195,14 @@ class SignalInterrupter(Interrupter):
     """Interrupts the main thread, also where it waits in the kernel."""
 
     def __init__(
-        self, warn: Callable[[str], None], on_wake: Callable[[FrameType | None], None]
+        self,
+        warn: Callable[[str], None],
+        on_wake: Callable[[FrameType | None], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_wake` is called on the main thread after each signal, with where it stands."""
-        super().__init__(warn, threading.main_thread().ident or 0)
+        super().__init__(warn, threading.main_thread().ident or 0, clock=clock)
         self._on_wake = on_wake
 
     def wake(self) -> None:

@@ -55,8 +55,10 @@ def checkpoint() -> None:
 class ThreadInterrupter(Interrupter):
     """Interrupts the thread that calls `begin`, `call` and `finish`."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        super().__init__(warn)
+    def __init__(
+        self, warn: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(warn, clock=clock)
         self._shield = threading.RLock()
         self._exception = _exception_class(self._note_raised)
 
@@ -99,7 +101,7 @@ class ThreadInterrupter(Interrupter):
 
     def _note_raised(self) -> None:
         # The model's clean-up has its time from now on, not from the middle of a blocking call.
-        self._raised_at = time.monotonic()
+        self._raised_at = self._clock()
 
 
 def _exception_class(note_raised: Callable[[], None]) -> type[CancelationException]:

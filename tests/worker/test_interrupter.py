@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from worker.interrupter import INTERRUPT, SignalInterrupter
+from tests.worker.driver import DEADLINE
+from worker.interrupter import INTERRUPT, RAISE_EVERY, SignalInterrupter
 from worker.sdk import CancelationException
 from worker.thread_interrupter import ThreadInterrupter
 
@@ -21,10 +22,25 @@ def nothing_arrived() -> bool:
     return False
 
 
+class Clock:
+    """Stands still, until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def interrupter() -> Iterator[SignalInterrupter]:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def interrupter(clock: Clock) -> Iterator[SignalInterrupter]:
     before = {number: signal.getsignal(number) for number in (INTERRUPT, signal.SIGINT)}
-    interrupter = SignalInterrupter(print, lambda _: None)
+    interrupter = SignalInterrupter(print, lambda _: None, clock=clock)
     interrupter.install()
     yield interrupter
     for number, handler in before.items():
@@ -65,19 +81,79 @@ def test_nothing_is_raised_outside_of_calls(interrupter: SignalInterrupter) -> N
     assert not interrupter.finish()
 
 
-def test_exceptions_leave_time_in_between(interrupter: SignalInterrupter) -> None:
+def test_exceptions_leave_time_in_between(interrupter: SignalInterrupter, clock: Clock) -> None:
     interrupter.begin("p1")
 
     def model() -> str:
         with pytest.raises(CancelationException):
             threading.Event().wait()
+        clock.now += RAISE_EVERY * 0.9
         for _ in range(100):
             signal.raise_signal(INTERRUPT)
+        clock.now += RAISE_EVERY * 0.2
+        with pytest.raises(CancelationException):
+            threading.Event().wait()
         return "cleaned up"
 
     interrupter.request("p1", nothing_arrived)
     assert interrupter.call(model) == "cleaned up"
     assert interrupter.finish()
+
+
+class Counting(ThreadInterrupter):
+    """Tells how often it was asked to interrupt."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(print, clock=clock)
+        self.asked = threading.Semaphore(0)
+
+    def _interrupt(self) -> None:
+        super()._interrupt()
+        self.asked.release()
+
+
+def test_the_time_for_clean_up_begins_when_a_blocking_call_has_ended(clock: Clock) -> None:
+    interrupter = Counting(clock)
+    inside, raised, disturbed = threading.Event(), threading.Event(), threading.Event()
+
+    def model() -> None:
+        try:
+            inside.set()
+            left.recv(1)  # one call into C, in which nothing can be raised
+        except CancelationException:
+            raised.set()
+        try:
+            while True:
+                pass
+        except CancelationException:
+            disturbed.set()
+
+    def serve() -> None:
+        interrupter.begin("p1")
+        interrupter.call(model)
+        interrupter.finish()
+        interrupter.asked.release(3)  # nobody waits for more
+
+    left, right = socket.socketpair()
+    with left, right:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        inside.wait()
+        interrupter.request("p1", nothing_arrived)
+        interrupter.asked.acquire()
+        clock.now = 0.8 * RAISE_EVERY
+        right.send(b"x")
+        raised.wait()
+        clock.now = 1.2 * RAISE_EVERY  # after the first request, but not after the exception
+        while interrupter.asked.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            interrupter.asked.acquire()
+        too_soon = disturbed.is_set()
+        clock.now = 2 * RAISE_EVERY
+        assert disturbed.wait(DEADLINE)
+        thread.join()
+    assert not too_soon
 
 
 def test_nothing_that_was_left_with_a_thread_comes_out_after_the_call() -> None:
