@@ -66,10 +66,12 @@ class Deliveries:
         """Upload until cancelled. What was not uploaded then fails its prediction."""
         try:
             async with trio.open_nursery() as self._nursery:
-                task_status.started()
-                await trio.sleep_forever()
+                try:
+                    task_status.started()
+                    await trio.sleep_forever()
+                finally:
+                    self._nursery = None  # before it closes: a closed one takes no more tasks
         finally:
-            self._nursery = None
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSING):
                 await self._operators.aclose()
                 await self._clients.aclose()

@@ -102,10 +102,12 @@ class Webhooks:
         """Deliver until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
-                task_status.started()
-                await trio.sleep_forever()
+                try:
+                    task_status.started()
+                    await trio.sleep_forever()
+                finally:
+                    self._nursery = None  # before it closes: a closed one takes no more tasks
         finally:
-            self._nursery = None
             if self._caller is not None:
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSING):
                     await self._caller.aclose()

@@ -552,6 +552,27 @@ async def test_at_the_end_slow_progress_does_not_keep_the_end_from_being_told(
     assert receiver.told == [("succeeded", [])]
 
 
+@pytest.mark.parametrize("ticks", range(8))
+async def test_a_watch_does_not_fail_whenever_the_end_comes(ticks: int) -> None:
+    """Also when no task is left, and the service has not come to know of it yet."""
+    receiver = Receiver()
+
+    async def open_receiver(_: Config) -> Receiver:
+        await trio.lowlevel.checkpoint()
+        return receiver
+
+    webhooks = Webhooks(Config("m.py"), Telemetry(), open_receiver)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(webhooks.run)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            for _ in range(ticks):
+                await trio.lowlevel.checkpoint()
+            webhooks.watch(played().job, Webhook(URL, ALL), None)
+    await webhooks.delivered()
+    assert receiver.begun == []
+
+
 async def test_what_is_not_delivered_before_the_end_is_named(autojump_clock: MockClock) -> None:
     receiver = Receiver(always=DOWN)
     with capture_logs() as logs:
