@@ -304,8 +304,8 @@ OPTIONS: Final = (
         "inputs",
         "worker.deny_private_urls",
         values.SWITCH,
-        "Refuse inputs from loopback and private addresses, and webhooks to them. Link-local ones "
-        "(cloud metadata) are always refused.",
+        "Refuse inputs from loopback and private addresses, and webhooks and uploads by "
+        "output_file_prefix to them. Link-local ones (cloud metadata) are always refused.",
     ),
     Option(
         "download-max",
