@@ -12,7 +12,11 @@ import trio
 from protocol.json_text import dumps
 from supervisor.interface import OFF_THE_LOOP
 
-__all__ = ["encode", "encode_off_loop"]
+__all__ = ["encode", "encode_off_loop", "encoders"]
+
+_AT_ONCE: Final = 2
+
+_encoders: Final = trio.lowlevel.RunVar[trio.CapacityLimiter]("encoders")
 
 _STEP: Final = 256 * 1024
 """Bytes, roughly, after which others may run: less than a millisecond."""
@@ -28,7 +32,16 @@ async def encode_off_loop(value: Any, size: int) -> bytes | bytearray:
     """As `encode`; a big value in a thread, so it must not change meanwhile."""
     if size < OFF_THE_LOOP:
         return dumps(value)
-    return await trio.to_thread.run_sync(encode, value, size)
+    return await trio.to_thread.run_sync(encode, value, size, limiter=encoders())
+
+
+def encoders() -> trio.CapacityLimiter:
+    """Threads that write JSON: few, for all of them and the event loop take turns to run."""
+    try:
+        return _encoders.get()
+    except LookupError:
+        _encoders.set(limiter := trio.CapacityLimiter(_AT_ONCE))
+        return limiter
 
 
 def encode(value: Any, size: int) -> bytes | bytearray:

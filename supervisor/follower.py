@@ -61,7 +61,11 @@ class JobFollower:
         """The next event if it has happened; None too when nothing follows."""
         if self._is_over:
             return None
-        found = Gap(self._missed, lagged=False) if self._missed else self._history.at(self._place)
+        if self._missed:
+            last = self._place + self._missed - 1
+            found: Event | Gap | None = Gap(self._missed, lagged=False, last=last)
+        else:
+            found = self._history.at(self._place)
         match found:
             case Gap():
                 self._is_over = True

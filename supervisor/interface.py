@@ -117,6 +117,8 @@ class Gap:
     """How many."""
     lagged: bool
     """Whether the reader was there, but too slow."""
+    last: int = field(default=-1, eq=False)
+    """The number of the last of them."""
 
 
 @frozen

@@ -15,7 +15,7 @@ import trio
 from attrs import frozen
 
 from protocol.json_text import dumps
-from supervisor.big_json import encode
+from supervisor.big_json import encode, encoders
 from supervisor.http.errors import refusal_response, unknown_prediction
 from supervisor.http.values import PIECE, Response, json_response
 from supervisor.interface import OFF_THE_LOOP, Event, Gap, TooManyFollowers
@@ -68,7 +68,8 @@ def coglet_form(event: Event | Gap) -> bytes:
     """An event as coglet writes it, with its number."""
     if isinstance(event, Gap):
         gap = dumps({"error": gap_error(event), "skipped": event.skipped})
-        return b"event: error\ndata: %s\n\n" % gap
+        # A browser comes back with this number, and goes on behind the gap.
+        return b"id: %d\nevent: error\ndata: %s\n\n" % (event.last, gap)
     kind, data = event.kind.value.encode(), encode(event.data, event.size)
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.number, kind, data)
 
@@ -189,4 +190,4 @@ class _Events:
     async def _written(self, event: Event | Gap) -> bytes:
         if isinstance(event, Gap) or event.size < OFF_THE_LOOP:
             return self._form(event)
-        return await trio.to_thread.run_sync(self._form, event)
+        return await trio.to_thread.run_sync(self._form, event, limiter=encoders())

@@ -62,7 +62,7 @@ class History:
         if place >= self.count:
             return None
         if place < self._first:
-            return Gap(self._first - place, lagged=True)
+            return Gap(self._first - place, lagged=True, last=self._first - 1)
         return self._events[place - self._first][0]
 
     @property

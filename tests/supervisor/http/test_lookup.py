@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from supervisor.big_json import encoders
 from supervisor.config import Limits
 from supervisor.http.file_answer import result_response
 from supervisor.http.lookup import LIMIT_DEFAULT, LIMIT_MAX, get_prediction, list_predictions
@@ -175,7 +176,7 @@ async def test_big_answers_are_written_in_a_thread(
 ) -> None:
     service.output = BIG
     service.submit(PredictionRequest({}, "p1"))
-    threads = trio.to_thread.current_default_thread_limiter()
+    threads = encoders()
     threads.total_tokens = 1
     await threads.acquire_on_behalf_of(service)
     answers: list[Response | bytes] = []

@@ -136,7 +136,7 @@ async def test_a_reader_that_finds_a_gap_is_told_so(autojump_clock: MockClock) -
     job = new_job(stream_history=2)
     busy(job)
     error = '{"error":"SSE stream replay truncated; events were dropped","skipped":2}'
-    assert await read(job) == f"event: error\ndata: {error}\n\n"
+    assert await read(job) == f"id: 1\nevent: error\ndata: {error}\n\n"
     assert (await partial_read(job, after=1)).startswith("id: 2\n")
     response = follow(job, Request({"last-event-id": "3"}), Streaming())
     assert response.pieces is not None
@@ -144,7 +144,9 @@ async def test_a_reader_that_finds_a_gap_is_told_so(autojump_clock: MockClock) -
         for _ in range(LAG_MAX + 1):
             job.prediction.add_log("x", STDOUT)
         error = '{"error":"SSE stream lagged; events were dropped","skipped":1}'
-        assert [piece.decode() async for piece in pieces] == [f"event: error\ndata: {error}\n\n"]
+        assert [piece.decode() async for piece in pieces] == [
+            f"id: 4\nevent: error\ndata: {error}\n\n"
+        ]
 
 
 async def partial_read(job: Job, after: int) -> str:
