@@ -1,12 +1,13 @@
 """The body of a request for a prediction: from bytes to a value whose shape is right.
 
 JSON, or a form, in plain or encoded. Strict where coglet is (`spec/http-api.md`, "Bad requests"),
-and with a JSON answer for every mistake. An error names the field and the place, and does not
-repeat what the client sent.
+and with a JSON answer for every mistake. An error names the field and the place, and repeats
+nothing of what the client sent but the beginning of an input that is no object.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -15,7 +16,7 @@ import msgspec
 import trio
 
 from protocol.errors import NotJson, NotUtf8
-from protocol.json_text import dumps, loads
+from protocol.json_text import loads
 from protocol.limits import LEVELS_MAX
 from supervisor.http.content_coding import (
     CODINGS,
@@ -70,6 +71,10 @@ class PredictionBody(_Said, frozen=True):
     """Bytes that it has as JSON, roughly."""
 
 
+SHOWN_MAX: Final = 100
+"""Characters that an error repeats of an input that is no object."""
+
+_lazy_encoder: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _raw_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -169,10 +174,19 @@ def _wrong_shape(what: str) -> Response:
 
 
 def _not_an_object(value: Any) -> InputError:
-    shown = dumps(value).decode()
-    if len(shown) > 100:
-        shown = f"{shown[:100]} …"
+    shown = _beginning(value)
     return InputError(("body", "input", "__root__"), f'{shown} is not of type "object"')
+
+
+def _beginning(value: Any) -> str:
+    """What coglet shows of it, which is all; the rest of a big one is not even written."""
+    shown = ""
+    value = value[: SHOWN_MAX + 1] if isinstance(value, str | list) else value
+    for piece in _lazy_encoder.iterencode(value):
+        shown += piece
+        if len(shown) > SHOWN_MAX:
+            return f"{shown[:SHOWN_MAX]} …"
+    return shown
 
 
 # --- duplicate keys ---------------------------------------------------------------------------

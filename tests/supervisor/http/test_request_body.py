@@ -151,6 +151,12 @@ async def test_an_input_that_is_no_object_is_coglets_root_error(text: bytes, quo
     assert await refusal(text) == (422, [error])
 
 
+async def test_a_nested_input_that_is_no_object_is_shown_by_its_beginning() -> None:
+    _, detail = await refusal(b'{"input":[[' + b'{"a":1.5},' * 10_000 + b"null]]}")
+    shown = ("[[" + '{"a":1.5},' * 10)[:100]
+    assert detail[0]["msg"] == f'{shown} … is not of type "object"'
+
+
 async def test_a_long_input_that_is_no_object_is_not_echoed_whole() -> None:
     status, detail = await refusal(b'{"input":"' + b"x" * 10_000 + b'"}')
     assert status == 422
