@@ -16,6 +16,7 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from supervisor.exposure import is_loopback
 from supervisor.http import about, lookup, predictions
 from supervisor.http.access import Access
 from supervisor.http.cors import Cors
@@ -108,7 +109,8 @@ def create_app(
     _add_replicate(app, Replicate(service, streaming), access)
     _add_errors(app, limits)
 
-    _add_gate(app, access, Cors(config.cors_origins), draining)
+    is_local = config.uds is None and config.auth_token is None and is_loopback(config.host)
+    _add_gate(app, access, Cors(config.cors_origins, is_local=is_local), draining)
     return app
 
 
@@ -121,8 +123,8 @@ def _add_gate(app: QuartTrio, access: Access, cors: Cors, draining: Draining) ->
         preflight = cors.preflight(quart_request.method, headers.get("origin"), wanted)
         if preflight is not None:
             return preflight
-        method, site = quart_request.method, headers.get("sec-fetch-site")
-        refusal = cors.refusal(method, headers.get("origin"), site)
+        own = {name.lower(): value for name, value in headers.items()}
+        refusal = cors.refusal(quart_request.method, own)
         refusal = refusal or access.refusal(quart_request.path, headers.get("authorization"))
         if refusal is not None:
             return refusal

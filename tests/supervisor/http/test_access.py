@@ -206,3 +206,77 @@ async def test_a_page_of_another_site_sets_nothing_going(
         assert (await client.post("/predictions", headers=allowed)).status_code == 200
         near = {**foreign, "sec-fetch-site": "same-site"}
         assert (await client.post("/predictions", headers=near)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        ("http://evil.example", "10.0.0.5:5000", 403),
+        ("http://10.0.0.5:8080", "10.0.0.5:5000", 403),
+        ("null", "10.0.0.5:5000", 403),
+        ("http://[bad", "10.0.0.5:5000", 403),
+        ("http://10.0.0.5:5000", "10.0.0.5:5000", 200),
+        ("https://Models.example", "models.example", 200),
+        (APP, "10.0.0.5:5000", 200),
+        (None, "10.0.0.5:5000", 200),
+    ],
+)
+async def test_where_browsers_do_not_name_the_site_the_origin_says_it(
+    service: FakeService, serve: Serve, origin: str | None, host: str, status: int
+) -> None:
+    """They do so only for https and for this machine."""
+    async with (
+        serve(cors_origins=(APP,), host="0.0.0.0") as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        headers = {"host": host} | ({} if origin is None else {"origin": origin})
+        assert (await client.post("/predictions", headers=headers)).status_code == status
+        assert (await client.get("/health-check", headers=headers)).status_code == 200
+    assert len(service.handles) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours"),
+    [
+        ("localhost:5000", True),
+        ("127.0.0.1", True),
+        ("127.8.9.1:1", True),
+        ("[::1]:5000", True),
+        ("app.localhost:5000", True),
+        ("LOCALHOST.", True),
+        ("rebound.example:5000", False),
+        ("127.0.0.1.evil.example", False),
+        ("notlocalhost", False),
+        ("[", False),
+        ("app.example", True),
+    ],
+)
+@pytest.mark.parametrize("mark", ["origin", "sec-fetch-site"])
+async def test_no_name_that_was_made_to_lead_here_serves_a_page(
+    serve: Serve, host: str, is_ours: bool, mark: str
+) -> None:
+    async with (
+        serve(cors_origins=(APP,)) as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        value = f"http://{host}" if mark == "origin" else "same-origin"
+        headers = {"host": host, mark: value}
+        answers = [
+            await client.get("/predictions", headers=headers),
+            await client.post("/predictions", headers=headers),
+        ]
+        for answer in answers:
+            assert answer.status_code == (200 if is_ours else 403)
+            assert is_ours or "localhost" in answer.json()["detail"]
+        plain = await client.post("/predictions", headers={"host": host})
+        assert plain.status_code == 200, "sidecars and proxies"
+
+
+async def test_who_has_a_token_is_no_rebound_page(serve: Serve) -> None:
+    async with (
+        serve(auth_token="secret") as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        host = "models.example"
+        headers = {"host": host, "origin": f"http://{host}", "authorization": "Bearer secret"}
+        assert (await client.post("/predictions", headers=headers)).status_code == 200
