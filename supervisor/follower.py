@@ -35,12 +35,15 @@ class JobFollower:
         self._is_over = False
 
     async def __aenter__(self) -> Self:
-        """Be counted."""
+        """Begin."""
         await trio.lowlevel.checkpoint()
-        self._job.watched_by(self)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        """Be counted no more."""
+        self.close()
+
+    def close(self) -> None:
         """Be counted no more."""
         self._job.left_by(self)
 

@@ -283,7 +283,14 @@ class TooManyFollowers(Refusal):
 
 
 class Follower(Protocol):
-    """A reader of a prediction's events: `async with` it, then `async for` over it."""
+    """A reader of a prediction's events: `async with` it, then `async for` over it.
+
+    It counts from the moment at which it was made, until its block ends, or it is closed.
+    """
+
+    def close(self) -> None:
+        """End, entered or not; nothing of it is left. Does nothing the second time."""
+        ...
 
     async def __aenter__(self) -> Self:
         """Begin. What happens from now on is not missed, if it is read soon enough."""
@@ -340,6 +347,9 @@ class PredictionHandle(Protocol):
     def followers(self) -> int:
         """How many read its events now."""
         ...
+
+    ends_unread: bool
+    """Whether it is to be cancelled once nobody reads its events any more."""
 
     @property
     def events(self) -> int:

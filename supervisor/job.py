@@ -53,6 +53,8 @@ class Job:
         """Workers that could not be handed it, or did not become ready while it waited."""
         self.delivery: Delivery | None = None
         """Uploads the files of its output, if they are to be uploaded."""
+        self.ends_unread = False
+        """Whether it is to be cancelled once nobody reads its events any more."""
         self._withdraw = withdraw
         self._notify_over = over
         self._scope: trio.CancelScope | None = None
@@ -104,7 +106,9 @@ class Job:
         """
         if len(self._followers) >= FOLLOWERS_MAX:
             raise TooManyFollowers
-        return JobFollower(self, after)
+        follower = JobFollower(self, after)
+        self._followers.add(follower)
+        return follower
 
     @property
     def followers(self) -> int:
@@ -117,10 +121,6 @@ class Job:
         return self.prediction.history.count
 
     # --- for followers ------------------------------------------------------------------------
-
-    def watched_by(self, follower: JobFollower) -> None:
-        """A reader has begun."""
-        self._followers.add(follower)
 
     def left_by(self, follower: JobFollower) -> None:
         """A reader has ended."""

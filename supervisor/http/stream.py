@@ -111,7 +111,8 @@ def follow(
         request: its `Last-Event-ID` says which events the reader knows.
         streaming: how.
         form: in which words.
-        is_owner: whether the prediction is cancelled once this reader has gone, and no other reads.
+        is_owner: whether this reader began the prediction, and waits for it: then it is cancelled
+            once the last reader has gone, whichever that is.
     """
     after = last_event_id(request.headers.get("last-event-id"))
     if handle.summary().status.is_terminal and after == handle.events - 1:
@@ -120,15 +121,19 @@ def follow(
         follower = handle.follow(after)
     except TooManyFollowers as refusal:
         return refusal_response(refusal)
-    events = _Events(follower, streaming.heartbeat, form)
     if is_owner:
-        request.at_end(partial(_cancel_unread, handle, events))
+        handle.ends_unread = True
+    events = _Events(follower, streaming.heartbeat, form)
+    request.at_end(partial(_leave, handle, events, is_owner=is_owner))
     return Response(200, headers=_HEADERS, content_type=EVENT_STREAM, pieces=events)
 
 
-def _cancel_unread(handle: PredictionHandle, events: _Events) -> None:
+def _leave(handle: PredictionHandle, events: _Events, *, is_owner: bool) -> None:
+    events.close()  # the client may have gone before it was entered
     # A client that read too slowly has not left: it can still ask for the result.
-    if not handle.followers and not events.found_gap:
+    # Nor has one who only asked for the header (HEAD) ever read.
+    has_read = (is_owner or events.has_begun) and not events.found_gap
+    if handle.ends_unread and not handle.followers and has_read:
         handle.cancel()
 
 
@@ -154,11 +159,16 @@ class _Events:
         self._follower = follower
         self._heartbeat = heartbeat
         self._form = form
+        self.has_begun = False
         self.found_gap = False
         self._rest = memoryview(b"")
         """What is yet to be given on of what was written last."""
 
+    def close(self) -> None:
+        self._follower.close()
+
     async def __aenter__(self) -> Self:
+        self.has_begun = True
         await self._follower.__aenter__()
         return self
 

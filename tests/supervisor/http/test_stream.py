@@ -17,6 +17,7 @@ from supervisor.config import Config, Limits
 from supervisor.http.server import serve_http
 from supervisor.http.stream import Streaming, follow, last_event_id
 from supervisor.http.values import Request
+from supervisor.interface import PredictionRequest
 from supervisor.job import FOLLOWERS_MAX, Job
 from supervisor.state.history import LAG_MAX
 from supervisor.state.prediction import Prediction
@@ -24,7 +25,7 @@ from tests.supervisor.fake_worker import EXITED, FakeWorker
 from tests.supervisor.served import Served, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from trio.testing import MockClock
@@ -161,11 +162,13 @@ async def partial_read(job: Job, after: int) -> str:
 async def test_too_many_readers() -> None:
     job = busy(new_job())
     readers = [job.follow() for _ in range(FOLLOWERS_MAX)]
-    for reader in readers:
-        await reader.__aenter__()
+    assert job.followers == FOLLOWERS_MAX, "those too that have not begun"
     response = follow(job, Request(), Streaming())
     assert response.status == 429
     assert json.loads(response.body) == {"error": "Too many stream subscribers"}
+    readers[0].close()
+    readers[0].close()
+    assert follow(job, Request(), Streaming()).status == 200
 
 
 # --- connections --------------------------------------------------------------------------------
@@ -277,7 +280,9 @@ async def test_chunks_over_http_1_1(tmp_path: Path) -> None:
             await server.worker.done("p1")
 
 
-async def test_the_last_reader_that_leaves_cancels_what_it_has_asked_for(tmp_path: Path) -> None:
+async def test_the_last_reader_of_what_was_asked_for_as_a_stream_cancels_it(
+    tmp_path: Path,
+) -> None:
     async with listening(tmp_path) as server:
         async with server.connect() as other:
             async with server.connect() as client:
@@ -290,11 +295,41 @@ async def test_the_last_reader_that_leaves_cancels_what_it_has_asked_for(tmp_pat
             job = server.service.find("p1")
             assert job is not None
             assert (job.followers, job.cancel_requested) == (1, False), "another reads"
-        async with server.connect() as client:
-            await client.ask("PUT", "/predictions/p1", body=BODY)
-            await client.event()
+        cancel = await server.worker.channel.receive()
+        assert isinstance(cancel, m.Cancel)
+        assert (cancel.id, job.followers) == ("p1", 0)
+
+
+async def test_who_only_looks_on_cancels_nothing(tmp_path: Path) -> None:
+    async with listening(tmp_path) as server:
+        job = server.service.submit(PredictionRequest({"text": "hi"}, "p1"))
+        await server.worker.slots[0].receive()
+        for method, path in (("PUT", "/predictions/p1"), ("GET", "/predictions/p1/stream")):
+            async with server.connect() as client:
+                await client.ask(method, path, body=BODY if method == "PUT" else None)
+                await client.event()
         await wait_all_tasks_blocked(0.05)
-        assert not job.cancel_requested, "who only looks on"
+        assert (job.followers, job.cancel_requested) == (0, False)
+
+
+@pytest.mark.parametrize("how", ["gap", "head"])
+async def test_the_last_reader_cancels_only_if_it_has_read_and_left(
+    autojump_clock: MockClock, how: str
+) -> None:
+    job = busy(new_job(stream_history=2))
+    at_end: list[Callable[[], object]] = []
+    request = Request({"last-event-id": "1"}, at_end=at_end.append)
+    owner = follow(job, request, Streaming(), is_owner=True)
+    late = follow(job, Request(at_end=at_end.append), Streaming())
+    assert (owner.status, late.status, job.followers) == (200, 200, 2)
+    at_end[0]()
+    assert not job.cancel_requested
+    if how == "gap":
+        assert late.pieces is not None
+        async with late.pieces as pieces:
+            assert b"replay truncated" in b"".join([piece async for piece in pieces])
+    at_end[1]()
+    assert (job.followers, job.cancel_requested) == (0, False)
 
 
 async def test_a_reader_that_leaves_cancels_what_it_has_asked_for(tmp_path: Path) -> None:
