@@ -1,17 +1,16 @@
-"""The Quart-Trio application: routes, and the way from Quart's requests to our handlers and back.
+"""The Quart-Trio application: its routes, and what is decided before them.
 
-Nothing is decided here. Every body comes from `supervisor.http.errors` or a handler.
+Every body comes from `supervisor.http.errors` or a handler.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack, aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import structlog
 from quart import Response as QuartResponse
 from quart import request as quart_request
-from quart.wrappers.response import ResponseBody
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
@@ -21,25 +20,19 @@ from supervisor.http import about, lookup, predictions
 from supervisor.http.access import Access
 from supervisor.http.cors import Cors
 from supervisor.http.errors import draining_response, http_error, too_large_response
+from supervisor.http.quart_values import AT_END, plain_request, quart_response
 from supervisor.http.replicate import PREFIX, Replicate, problem
 from supervisor.http.stream import Streaming, stream_known
-from supervisor.http.values import PIECE, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterable,
-        AsyncIterator,
-        Awaitable,
-        Callable,
-    )
+    from collections.abc import Awaitable, Callable
 
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 
     from supervisor.config import Config, Limits
     from supervisor.http.draining import Draining
     from supervisor.http.ready_file import ReadyFile
-    from supervisor.http.values import Pieces
+    from supervisor.http.values import Response
     from supervisor.interface import Service
 
 __all__ = ["create_app"]
@@ -62,18 +55,13 @@ SERVED_IN_A_DRAIN = frozenset(
 """Endpoints that still work when the server is about to end: they shorten the waiting, tell what
 becomes of predictions that were accepted, or are always 200."""
 
-NO_CONTENT: Final = 204
-
-_AT_END: Final = "coglet_trio.at_end"
-"""Where in the ASGI scope of a request its `at_end` is."""
-
 
 class _Request(TrioASGIHTTPConnection):
     """One request, with a place for what has to be done when it is over, however it ends."""
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         with ExitStack() as stack:
-            cast("dict[str, Any]", self.scope)[_AT_END] = stack.callback
+            cast("dict[str, Any]", self.scope)[AT_END] = stack.callback
             await super().__call__(receive, send)
 
 
@@ -138,7 +126,7 @@ def _add_gate(app: QuartTrio, access: Access, cors: Cors, draining: Draining) ->
 
     async def before() -> QuartResponse | None:
         response = decide()
-        return None if response is None else _quart_response(response)
+        return None if response is None else quart_response(response)
 
     async def after(response: QuartResponse) -> QuartResponse:
         response.headers.extend(cors.headers(quart_request.headers.get("origin")))
@@ -181,12 +169,12 @@ def _add_runs(
 
     async def create() -> Response:
         return await predictions.create_prediction(
-            service, await _plain_request(), streaming, is_training=is_training
+            service, await plain_request(), streaming, is_training=is_training
         )
 
     async def put(id: str) -> Response:
         return await predictions.put_prediction(
-            service, await _plain_request(), id, streaming, is_training=is_training
+            service, await plain_request(), id, streaming, is_training=is_training
         )
 
     async def cancel(id: str) -> Response:
@@ -196,7 +184,7 @@ def _add_runs(
         return await lookup.get_prediction(service, id)
 
     async def list_all() -> Response:
-        request = await _plain_request()
+        request = await plain_request()
         is_allowed = _may_list(access)
         return await lookup.list_predictions(service, request, everything, is_allowed=is_allowed)
 
@@ -209,35 +197,35 @@ def _add_runs(
 
 def _add_stream(app: QuartTrio, service: Service, streaming: Streaming) -> None:
     async def stream(id: str) -> Response:
-        return await stream_known(service, await _plain_request(), id, streaming)
+        return await stream_known(service, await plain_request(), id, streaming)
 
     _route(app, "GET", "/predictions/<id>/stream", "stream_prediction", stream)
 
 
 def _add_replicate(app: QuartTrio, replicate: Replicate, access: Access) -> None:
     async def create() -> Response:
-        return await replicate.create(await _plain_request())
+        return await replicate.create(await plain_request())
 
     async def create_of_model(owner: str, name: str) -> Response:
-        return await replicate.create(await _plain_request(), f"{owner}/{name}")
+        return await replicate.create(await plain_request(), f"{owner}/{name}")
 
     async def list_all() -> Response:
-        return await replicate.list_all(await _plain_request(), is_allowed=_may_list(access))
+        return await replicate.list_all(await plain_request(), is_allowed=_may_list(access))
 
     async def get(id: str) -> Response:
-        return await replicate.get(await _plain_request(), id)
+        return await replicate.get(await plain_request(), id)
 
     async def cancel(id: str) -> Response:
-        return await replicate.cancel(await _plain_request(), id)
+        return await replicate.cancel(await plain_request(), id)
 
     async def stream(id: str) -> Response:
-        return await replicate.stream(await _plain_request(), id)
+        return await replicate.stream(await plain_request(), id)
 
     async def version(owner: str, name: str, id: str) -> Response:
         return await replicate.version(id)
 
     async def take_file() -> Response:
-        return await replicate.take_file(await _plain_request())
+        return await replicate.take_file(await plain_request())
 
     everything, model = f"{PREFIX}/predictions", f"{PREFIX}/models/<owner>/<name>"
     _route(app, "POST", everything, "replicate_create", create)
@@ -263,7 +251,7 @@ def _route(
     handler: Callable[..., Awaitable[Response]],
 ) -> None:
     async def view(**arguments: str) -> QuartResponse:
-        return _quart_response(await handler(**arguments))
+        return quart_response(await handler(**arguments))
 
     app.add_url_rule(path, endpoint, view, methods=[method])
 
@@ -277,64 +265,11 @@ def _add_errors(app: QuartTrio, limits: Limits) -> None:
                 response = http_error(405, ", ".join(sorted(methods or ())))
             case _:
                 response = http_error(error.code or 500)
-        return _quart_response(response)
+        return quart_response(response)
 
     async def on_exception(error: Exception) -> QuartResponse:
         log.error("a request failed", path=quart_request.path, exc_info=error)
-        return _quart_response(http_error(500))
+        return quart_response(http_error(500))
 
     app.register_error_handler(HTTPException, on_http_exception)
     app.register_error_handler(Exception, on_exception)
-
-
-async def _plain_request() -> Request:
-    body = await quart_request.get_data(cache=False, as_text=False, parse_form_data=False)
-    headers: dict[str, str] = {}
-    for name, value in quart_request.headers.items():
-        name = name.lower()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    at_end = cast("dict[str, Any]", quart_request.scope)[_AT_END]
-    max_body = quart_request.max_content_length or 0
-    args = quart_request.args.to_dict()
-    return Request(headers, body, max_body, at_end, args, quart_request.scheme)
-
-
-def _quart_response(response: Response) -> QuartResponse:
-    headers = dict(response.headers)
-    # A body that comes bit by bit is not begun for who wants the header only.
-    pieces = response.pieces if quart_request.method != "HEAD" else None
-    if pieces is None and len(response.body) > PIECE:
-        headers["content-length"] = str(len(response.body))
-        pieces = _cut(response.body)
-    answer = QuartResponse(
-        bytes(response.body) if pieces is None else _Pieces(pieces),
-        response.status,
-        headers,
-        content_type=response.content_type,
-    )
-    if response.status == NO_CONTENT:  # which says nothing of a body (RFC 9110, 8.6)
-        del answer.headers["content-length"], answer.headers["content-type"]
-    return answer
-
-
-class _Pieces(ResponseBody):
-    """A body that comes bit by bit, as Quart wants it."""
-
-    def __init__(self, pieces: Pieces) -> None:
-        self._pieces = pieces
-
-    async def __aenter__(self) -> AsyncIterable[bytes]:
-        return await self._pieces.__aenter__()
-
-    async def __aexit__(self, *exception: Any) -> None:
-        await self._pieces.__aexit__(*exception)
-
-
-@asynccontextmanager
-async def _cut(body: bytes | bytearray) -> AsyncIterator[AsyncIterable[bytes]]:
-    async def pieces() -> AsyncGenerator[bytes]:
-        for start in range(0, len(body), PIECE):
-            yield bytes(body[start : start + PIECE])
-
-    async with aclosing(pieces()) as each:
-        yield each
