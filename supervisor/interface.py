@@ -344,6 +344,11 @@ class PredictionHandle(Protocol):
         ...
 
     @property
+    def waiters(self) -> int:
+        """How many wait for its end now."""
+        ...
+
+    @property
     def followers(self) -> int:
         """How many read its events now."""
         ...

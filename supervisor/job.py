@@ -111,6 +111,11 @@ class Job:
         return follower
 
     @property
+    def waiters(self) -> int:
+        """How many wait for its end now."""
+        return len(self._waiters)
+
+    @property
     def followers(self) -> int:
         """How many read its events now."""
         return len(self._followers)

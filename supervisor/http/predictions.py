@@ -215,7 +215,8 @@ async def _answer(handle: PredictionHandle, request: Request) -> Response:
     try:
         view = await wait_within(handle, prefer.patience)
     except trio.Cancelled:
-        if not prefer.lets_go:
+        # Who has asked again meanwhile, and waits or reads, wants it still.
+        if not (prefer.lets_go or handle.waiters or handle.followers):
             handle.cancel()
         raise
     return await _result(request, view, prefer.applied(in_time=view.status.is_terminal))

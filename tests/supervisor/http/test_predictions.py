@@ -413,3 +413,30 @@ async def test_cancel(service: FakeService) -> None:
     assert service.handles[0].is_canceled
     response = await cancel_prediction(service, "p1")
     assert (response.status, body_of(response)) == (404, {})
+
+
+async def test_who_has_asked_again_and_waits_keeps_it_going(service: FakeService) -> None:
+    service.hold = True
+    first = trio.CancelScope()
+    answers: list[Response] = []
+
+    async def ask() -> None:
+        with first:
+            await put_prediction(service, request({}), "p1", STREAMING)
+
+    async def ask_again() -> None:
+        asked = request({}, {**JSON, "prefer": "wait=60"})
+        answers.append(await put_prediction(service, asked, "p1", STREAMING))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await service.submitted.wait()
+        nursery.start_soon(ask_again)
+        await trio.testing.wait_all_tasks_blocked()
+        first.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        (handle,) = service.handles
+        assert not handle.is_canceled
+        handle.start()
+        handle.fail("boom")
+    assert body_of(answers[0])["error"] == "boom"
