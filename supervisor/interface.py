@@ -343,10 +343,8 @@ class PredictionHandle(Protocol):
         """
         ...
 
-    @property
-    def waiters(self) -> int:
-        """How many wait for its end now."""
-        ...
+    clients: int
+    """How many requests wait for its end now. Whoever waits for one counts itself."""
 
     @property
     def followers(self) -> int:

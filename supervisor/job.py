@@ -58,6 +58,8 @@ class Job:
         self._withdraw = withdraw
         self._notify_over = over
         self._scope: trio.CancelScope | None = None
+        self.clients = 0
+        """How many requests wait for its end now."""
         self._waiters: list[trio.MemorySendChannel[None]] = []
         self._followers: set[JobFollower] = set()
         self._event = trio.lowlevel.ParkingLot()
@@ -109,11 +111,6 @@ class Job:
         follower = JobFollower(self, after)
         self._followers.add(follower)
         return follower
-
-    @property
-    def waiters(self) -> int:
-        """How many wait for its end now."""
-        return len(self._waiters)
 
     @property
     def followers(self) -> int:

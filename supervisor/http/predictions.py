@@ -216,7 +216,7 @@ async def _answer(handle: PredictionHandle, request: Request) -> Response:
         view = await wait_within(handle, prefer.patience)
     except trio.Cancelled:
         # Who has asked again meanwhile, and waits or reads, wants it still.
-        if not (prefer.lets_go or handle.waiters or handle.followers):
+        if not (prefer.lets_go or handle.clients or handle.followers):
             handle.cancel()
         raise
     return await _result(request, view, prefer.applied(in_time=view.status.is_terminal))
@@ -231,9 +231,13 @@ async def _report(handle: PredictionHandle, request: Request) -> Response:
 
 async def wait_within(handle: PredictionHandle, seconds: float) -> PredictionView:
     """The prediction at its end, or as it is after so many seconds."""
-    with trio.move_on_after(seconds):
-        return await handle.wait()
-    return handle.view()
+    handle.clients += 1
+    try:
+        with trio.move_on_after(seconds):
+            return await handle.wait()
+        return handle.view()
+    finally:
+        handle.clients -= 1
 
 
 async def _result(request: Request, view: PredictionView, applied: str) -> Response:

@@ -42,6 +42,7 @@ class FakeHandle:
     def __init__(self, request: PredictionRequest, job: Job, allocator: Allocator) -> None:
         self.request = request
         self.job = job
+        self.clients = 0
         self._allocator = allocator
 
     @property
