@@ -477,7 +477,7 @@ def test_a_path_in_a_folder(
     [
         ("import nowhere_at_all", "P", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
         ("raise SystemExit(4)", "P", "SystemExit: 4"),
-        ("raise ValueError", "P", "ValueError: "),
+        ("raise ValueError", "P", "ValueError"),
         ("class P: ...", "P", "ValueError: run or predict method not found: P"),
         (
             "class P:\n    def run(self): ...\n    def predict(self): ...",
