@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from tests.end_to_end.server import serving, within
-from tests.supervisor.upload_receiver import OK, Received, receiving
+from tests.supervisor.receiver import OK, Received, receiving
 
 REF = "files.py:Predictor"
 

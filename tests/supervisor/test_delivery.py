@@ -23,7 +23,7 @@ from supervisor.supervision import Supervision
 from supervisor.telemetry import Telemetry
 from supervisor.uploads import Uploader
 from tests.supervisor.fake_worker import CRASHED, EXITED, FakeWorker, Life, ending, living
-from tests.supervisor.upload_receiver import OK, Received, always, answer, receiving
+from tests.supervisor.receiver import OK, Received, always, answer, receiving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import httpx
 
     from supervisor.job import Job
-    from tests.supervisor.upload_receiver import Receiver, Respond
+    from tests.supervisor.receiver import Receiver, Respond
 
 S = PredictionStatus
 OUT = m.LogSource.STDOUT

@@ -16,7 +16,7 @@ import trio.testing
 from protocol.messages import FileKind, FileOutput, Trace
 from supervisor.outputs import OutputUnreadable, open_file
 from supervisor.uploads import Destination, Uploader, UploadFailed, file_headers
-from tests.supervisor.upload_receiver import OK, Received, always, answer, in_turn, never, receiving
+from tests.supervisor.receiver import OK, Received, always, answer, in_turn, never, receiving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from supervisor.outputs import OutputFile
-    from tests.supervisor.upload_receiver import Receiver
+    from tests.supervisor.receiver import Receiver
 
 CONTENT = bytes(range(256)) * 10
 TRACE = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=käse")
