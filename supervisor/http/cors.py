@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from supervisor.exposure import is_loopback
 from supervisor.http.errors import detail_response
 from supervisor.http.request_scope import REQUEST_ID
-from supervisor.http.values import Headers, Response
+from supervisor.http.values import SAFE_METHODS, Headers, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,6 @@ _EXPOSED: Final = (
     "allow, content-disposition, content-length, link, location, preference-applied, retry-after, "
     "www-authenticate, " + REQUEST_ID
 )
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FETCH: Final = ("sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
 _REBOUND: Final = (
     "Web pages may use this server only under a name of this machine: ask http://localhost, or "
@@ -83,7 +82,7 @@ class Cors:
         is_browsers = origin is not None or any(name in headers for name in _FETCH)
         if self._is_local and is_browsers and not self._is_named(host):
             return detail_response(403, _REBOUND)
-        if method in _SAFE or self._allowed(origin) is not None:
+        if method in SAFE_METHODS or self._allowed(origin) is not None:
             return None
         site = headers.get("sec-fetch-site")
         # Where the address is neither https nor this machine's, browsers leave it out.

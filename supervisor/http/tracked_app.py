@@ -9,6 +9,7 @@ import trio
 
 from supervisor.http.preferences import preference
 from supervisor.http.request_scope import REQUEST_ID, request_scope
+from supervisor.http.values import SAFE_METHODS
 
 if TYPE_CHECKING:
     from hypercorn.typing import (
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TrackedApp"]
 
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _ENDLESS: Final = b"text/event-stream"
 
 
@@ -115,7 +115,7 @@ def _goes_on(scope: Any) -> bool:
     what it has sent last, to cancel one, or to start one without waiting for it.
     """
     path = scope["path"]
-    if scope["method"] in _SAFE or path.endswith("/cancel") or path == "/shutdown":
+    if scope["method"] in SAFE_METHODS or path.endswith("/cancel") or path == "/shutdown":
         return True
     prefer = ", ".join(
         value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"prefer"

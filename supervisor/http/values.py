@@ -14,6 +14,7 @@ from supervisor.big_json import encode_off_loop
 __all__ = [
     "JSON",
     "PIECE",
+    "SAFE_METHODS",
     "Headers",
     "Pieces",
     "Request",
@@ -28,6 +29,9 @@ Pieces: TypeAlias = AbstractAsyncContextManager[AsyncIterable[bytes]]
 """A body that comes bit by bit: entered before the first piece, left when no more are wanted."""
 
 JSON: Final = "application/json"
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Requests that set nothing going (RFC 9110, 9.2.1)."""
 
 PIECE: Final = 1024 * 1024
 """Bytes of a body that are given on at a time: what is between here and the socket copies them."""
