@@ -75,19 +75,35 @@ class Relief:
         return True
 
     async def _read_unless_alive(self) -> None:
-        """A worker that answers reads by itself, only not as fast as somebody writes."""
+        """A worker that answers reads by itself, only not as fast as somebody writes.
+
+        What was read for it are its last words until it has answered a ping that was sent
+        afterwards: an answer may have been on its way when the worker wrote why it ends.
+        """
+        has_read = False
+        while not await self._answers(self._ping()):
+            has_read = True
+        if has_read:
+            self._link.forget_output()
+
+    def _ping(self) -> trio.MemoryReceiveChannel[None]:
         self._count += 1
         self._answer_to, answer = trio.open_memory_channel[None](0)
         self._ask(Healthcheck(f"{_PING}{self._count}"))
+        return answer
+
+    async def _answers(self, answer: trio.MemoryReceiveChannel[None]) -> bool:
+        """Wait for the answer to a ping. False: it came late, and was not only waited for."""
         with answer:
             with trio.move_on_after(_ANSWER_WITHIN) as patience:
                 await _closed(answer)
-            if patience.cancelled_caught:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._read)
-                    await _closed(answer)
-                    nursery.cancel_scope.cancel()
-                self._link.forget_output()
+            if not patience.cancelled_caught:
+                return True
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read)
+                await _closed(answer)
+                nursery.cancel_scope.cancel()
+            return False
 
     async def _read(self) -> None:
         # One for the whole round: a read may end within a character.

@@ -813,7 +813,29 @@ async def test_output_that_a_worker_cannot_read_is_read_until_it_answers(
         await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
         await worker.done("p1")
         assert (await ending(job)).logs == "one two"
-    assert worker.forgotten == 2
+
+
+async def test_what_was_read_for_a_worker_are_last_words_until_it_answers_again(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker):
+        await worker.set_up()
+        worker.unread.send_nowait(b"why it ends")
+        ping = await worker.channel.receive()
+        await trio.sleep(2)
+        # It may have answered before it wrote that.
+        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        again = await worker.channel.receive()
+        assert again.id not in ("", ping.id)
+        worker.unread.send_nowait(b", and where")
+        await trio.sleep(2)
+        assert worker.forgotten == 0
+        await worker.say(m.HealthcheckResult(again.id, m.HealthStatus.HEALTHY))
+        last = await worker.channel.receive()
+        await worker.say(m.HealthcheckResult(last.id, m.HealthStatus.HEALTHY))
+        await wait_all_tasks_blocked()
+        assert worker.forgotten == 1
 
 
 async def test_what_a_dead_worker_has_left_is_not_read_for_it(
