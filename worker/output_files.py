@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from attrs import frozen
 
 from protocol.regular_file import open_regular
+from worker.error_text import describe
 from worker.file_copy import copy_content
 from worker.places import OutputFailure
 
@@ -133,7 +134,7 @@ def _opened(value: Any, place: Place) -> Iterator[_Source]:
         raise place.failure(f"file cannot be read: {error}") from error
     # A file-like object is code of the model.
     except Exception as error:
-        raise place.failure(f"file cannot be read: {type(error).__name__}: {error}") from error
+        raise place.failure(f"file cannot be read: {describe(error)}") from error
 
 
 @contextmanager

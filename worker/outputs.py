@@ -21,7 +21,7 @@ from protocol.messages import FileKind, FileOutput, OutputChunk
 from protocol.spill import write_spill
 from worker.output_files import is_file, save_file
 from worker.places import ROOT, OutputFailure, Place
-from worker.plain_json import bad_text, is_array, plain_json
+from worker.plain_json import is_array, plain_json, unsayable
 
 __all__ = ["OutputFailure", "OutputWriter", "stream_of"]
 
@@ -103,10 +103,9 @@ class OutputWriter:
     ) -> OutputChunk | FileOutput:
         try:
             payload = dumps(plain)
-        except Unserialisable as error:  # a text that holds half a surrogate pair
-            raise (bad_text(plain, place.parent, place.step) or place).failure(
-                str(error)
-            ) from error
+        except Unserialisable as error:
+            its_place = unsayable(plain, place.parent, place.step) or place
+            raise its_place.failure(str(error)) from error
         if len(payload) <= INLINE_MAX and not files:
             return self._chunk(msgspec.Raw(payload))
         try:

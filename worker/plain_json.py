@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from worker.error_text import describe
 from worker.output_files import as_data_url, file_as_data_url, is_file
 from worker.places import ROOT, OutputFailure, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DEPTH_MAX", "MASK", "bad_text", "is_array", "plain_json"]
+__all__ = ["DEPTH_MAX", "MASK", "is_array", "plain_json", "unsayable"]
 
 DEPTH_MAX: Final = 100
 """Levels of lists and objects in one output; coglet's supervisor parses 127."""
@@ -54,26 +55,32 @@ def plain_json(
     return _Walk(place, put_file).value(value, place.parent, place.step)
 
 
-def bad_text(plain: Any, parent: Place | None = None, step: object = ROOT.step) -> Place | None:
-    """Where a plain value holds a text that is no Unicode (half a surrogate pair)."""
-    if isinstance(plain, str):
-        return None if _is_unicode(plain) else Place(parent, step)
-    place = Place(parent, step)
+def unsayable(plain: Any, parent: Place | None = None, step: object = ROOT.step) -> Place | None:
+    """Where a plain value holds what JSON cannot say.
+
+    That is a text that is no Unicode (half a surrogate pair), or an integer of more digits than
+    Python makes a text of.
+    """
     if isinstance(plain, dict):
-        if not all(map(_is_unicode, plain)):
+        place = Place(parent, step)
+        if not all(map(_is_sayable, plain)):
             return place
-        found = (bad_text(item, place, key) for key, item in plain.items())
+        found = (unsayable(item, place, key) for key, item in plain.items())
     elif isinstance(plain, list):
-        found = (bad_text(item, place, index) for index, item in enumerate(plain))
+        place = Place(parent, step)
+        found = (unsayable(item, place, index) for index, item in enumerate(plain))
     else:
-        return None
+        return None if _is_sayable(plain) else Place(parent, step)
     return next(filter(None, found), None)
 
 
-def _is_unicode(text: str) -> bool:
+def _is_sayable(plain: Any) -> bool:
     try:
-        text.encode()
-    except UnicodeEncodeError:
+        if isinstance(plain, str):
+            plain.encode()
+        else:
+            str(plain)
+    except ValueError:
         return False
     return True
 
@@ -107,7 +114,7 @@ class _Walk:
             raise
         # Iterators, properties and `model_dump` are the model's code.
         except Exception as error:
-            raise place.failure(f"{type(error).__name__}: {error}") from error
+            raise place.failure(describe(error)) from error
         finally:
             self._open.pop()
 

@@ -269,8 +269,16 @@ def failing() -> Iterator[int]:
 
 
 class Failing:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error or KeyError("no dump")
+
     def model_dump(self) -> dict[str, Any]:
-        raise KeyError("no dump")
+        raise self.error
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise KeyError("no text")
 
 
 async def coroutine() -> None: ...
@@ -297,6 +305,8 @@ async def coroutine() -> None: ...
         ("\ud800", "output: 'utf-8' codec can't encode"),
         ({"a\ud800": 1}, "output: 'utf-8' codec can't encode"),
         ({"a": [5, ("x", "\ud800")]}, "output.a[1][1]: 'utf-8' codec can't encode"),
+        ({"a": [1, 10**5000]}, "output.a[1]: Exceeds the limit"),
+        ([Failing(Unprintable())], "output[0]: Unprintable: <KeyError in __str__>"),
         ({"a": Path("/nowhere/at/all")}, "output.a: file cannot be read: [Errno 2] No such file"),
         (Path("/nowhere/at/all"), "output: file cannot be read: [Errno 2] No such file"),
         (Path("/tmp"), "output: file cannot be read: [Errno 21] Is a directory: '/tmp'"),
