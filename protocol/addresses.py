@@ -9,10 +9,15 @@ leads anywhere else.
 
 from __future__ import annotations
 
+import re
+import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-__all__ = ["refused_kind"]
+__all__ = ["addresses_in", "is_host", "refused_kind"]
+
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+"""Names, and addresses of both kinds. No escapes, which a proxy might take out again."""
 
 _METADATA: Final = tuple(
     ip_network(each)
@@ -35,6 +40,20 @@ _SHARED: Final = ip_network("100.64.0.0/10")
 
 _NAT64: Final = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 """IPv6 addresses that stand for the IPv4 address in their last 32 bits (RFC 6052, RFC 8215)."""
+
+
+def is_host(host: str) -> bool:
+    """Whether `host`, in lower case as httpx's `raw_host`, is a name or an address."""
+    return _HOST.fullmatch(host) is not None
+
+
+def addresses_in(host: str) -> list[str]:
+    """The address that `host` is, in any of the spellings that a resolver knows; none of a name."""
+    try:
+        found = socket.getaddrinfo(host.rstrip("."), None, flags=socket.AI_NUMERICHOST)
+    except (socket.gaierror, UnicodeError):
+        return []
+    return [str(target[0]) for *_, target in found]
 
 
 def refused_kind(address: str, *, deny_private: bool) -> str | None:

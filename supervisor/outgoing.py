@@ -9,7 +9,6 @@ it: then only hosts that are addresses themselves can be judged.
 
 from __future__ import annotations
 
-import re
 import socket
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -21,7 +20,7 @@ import httpx
 import trio
 from attrs import frozen
 
-from protocol.addresses import refused_kind
+from protocol.addresses import addresses_in, is_host, refused_kind
 
 if TYPE_CHECKING:
     import ssl
@@ -35,9 +34,6 @@ _KEPT_CONNECTIONS: Final = 20
 _RESOLVERS: Final = 8
 """Threads that one client may have waiting for name servers. They are none of those that the rest
 of the supervisor uses, which slow name servers hold up as little as anything else can."""
-
-_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
-"""Names, and addresses of both kinds. No escapes, which a proxy might take out again."""
 
 
 class UrlRefused(Exception):
@@ -109,13 +105,13 @@ class _Transport(httpx.AsyncBaseTransport):
         if url.scheme not in ("http", "https"):
             raise UrlRefused("is neither an http: nor an https: URL")
         host = url.raw_host.decode("ascii")
-        if not _HOST.fullmatch(host):
+        if not is_host(host):
             raise UrlRefused("its host is neither a name nor an address")
         proxy = self._proxy_for(url.scheme, host, url.port)
         if proxy is None:
             return await self._send_directly(request)
         if self._guard is not None:
-            for address in _addresses_in(host):
+            for address in addresses_in(host):
                 self._guard.check(address)
         return await self._transport_through(proxy).handle_async_request(request)
 
@@ -250,15 +246,6 @@ class _Network(httpcore.AsyncNetworkBackend):
         if found is None:
             raise httpcore.ConnectTimeout("its name was not resolved in time")
         return [str(target[0]) for *_, target in found]
-
-
-def _addresses_in(host: str) -> list[str]:
-    """The address that `host` is, in any of the spellings that a resolver knows; none of a name."""
-    try:
-        found = socket.getaddrinfo(host.rstrip("."), None, flags=socket.AI_NUMERICHOST)
-    except (socket.gaierror, UnicodeError):
-        return []
-    return [str(target[0]) for *_, target in found]
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import httpx
@@ -21,6 +20,7 @@ from attrs import frozen
 from protocol.messages import Trace
 from supervisor.outgoing import Guard, UrlRefused, open_client
 from supervisor.places import PlacesByHost
+from supervisor.version import our_version
 from supervisor.webhook_signature import signature_headers
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class HttpCaller:
         self._keys = config.webhook_secret or ()
         self._headers = {
             "content-type": "application/json",
-            "user-agent": os.environ.get("COG_USER_AGENT") or f"coglet-trio/{_version()}",
+            "user-agent": os.environ.get("COG_USER_AGENT") or f"coglet-trio/{our_version()}",
         }
         if config.webhook_auth_token:
             self._headers["authorization"] = f"Bearer {config.webhook_auth_token}"
@@ -175,13 +175,6 @@ class HttpCaller:
                 headers |= await trio.to_thread.run_sync(signature_headers, *sign)
         # As bytes: those of the trace are the client's, who may have sent more than ASCII.
         return [(name.encode(), value.encode()) for name, value in headers.items()]
-
-
-def _version() -> str:
-    try:
-        return version("coglet-trio")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "0"
 
 
 def _outcome(response: httpx.Response) -> Outcome:

@@ -7,10 +7,9 @@ the business of whoever runs it: then only hosts that are addresses themselves c
 from __future__ import annotations
 
 import os
-import re
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from protocol.addresses import addresses_in, is_host
 from worker.connections import Network
 from worker.http_libraries import load_http_libraries
 from worker.network_streams import UrlRefused
@@ -29,9 +28,6 @@ CONNECT_TIMEOUT: Final = 10.0
 
 STALL_TIMEOUT: Final = 30.0
 """Seconds without a byte after which a transfer is given up."""
-
-_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
-"""Names, and addresses of both kinds. No escapes, which a proxy might take out again."""
 
 
 def open_client(connections: Connections, check: AddressCheck | None) -> Any:
@@ -79,7 +75,7 @@ class _Transport:
         if url.scheme not in ("http", "https"):
             raise UrlRefused("redirects to what is neither an http: nor an https: URL")
         host = url.raw_host.decode("ascii")
-        if not _HOST.fullmatch(host):
+        if not is_host(host):
             raise UrlRefused("its host is neither a name nor an address")
         response = self._pool_for(url.scheme, host, url.port).handle_request(
             self._httpcore.Request(
@@ -105,7 +101,7 @@ class _Transport:
     def _pool_for(self, scheme: str, host: str, port: int | None) -> Any:
         proxy = self._proxy_for(scheme, host, port)
         if proxy is not None and self._check is not None:
-            for address in _addresses_in(host):
+            for address in addresses_in(host):
                 self._check(address)
         if proxy not in self._pools:
             self._pools[proxy] = self._direct() if proxy is None else self._through(proxy)
@@ -153,15 +149,6 @@ class _Transport:
         return self._httpcore.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         )
-
-
-def _addresses_in(host: str) -> list[str]:
-    """The address that `host` is, in any of the spellings that a resolver knows; none of a name."""
-    try:
-        found = socket.getaddrinfo(host.rstrip("."), None, flags=socket.AI_NUMERICHOST)
-    except (socket.gaierror, UnicodeError):
-        return []
-    return [str(target[0]) for *_, target in found]
 
 
 def _body_type(httpx: Any) -> type[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from supervisor.cli.resolve import UsageError, resolve
 from supervisor.cli.schema import SCHEMA_OPTIONS, print_schema
 from supervisor.cli.table_command import TableCommand
 from supervisor.descriptors import raise_limit
+from supervisor.version import PACKAGE, our_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_NAME = "coglet-trio"
-
 
 def main() -> int:
     """Run the command line; the exit code. Usage errors are one line on stderr and 2."""
     try:
-        result = cli.main(prog_name=_NAME, standalone_mode=False)
+        result = cli.main(prog_name=PACKAGE, standalone_mode=False)
     except click.ClickException as error:
         return _complain(error.format_message())
     except UsageError as error:
@@ -44,19 +42,12 @@ def main() -> int:
 def _complain(text: str) -> int:
     line = " ".join(text.split())
     command = "".join(f" {name}" for name in sys.argv[1:2] if name in cli.commands)
-    click.echo(f"{_NAME}: error: {line} (see {_NAME}{command} --help)", err=True)
+    click.echo(f"{PACKAGE}: error: {line} (see {PACKAGE}{command} --help)", err=True)
     return 2
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version(_NAME)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown (not installed)"
-
-
 @click.group(invoke_without_command=True)
-@click.version_option(_version(), prog_name=_NAME)
+@click.version_option(our_version(), prog_name=PACKAGE)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Serve a Python model behind an HTTP prediction API, from a supervised worker process."""

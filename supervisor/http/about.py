@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from supervisor.http.openapi import served_document
 from supervisor.http.values import Response, json_response
 from supervisor.interface import HealthReport, HealthState, Service, SetupReport
 from supervisor.model_schema import documents_training
+from supervisor.version import our_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,12 +90,4 @@ def _setup(setup: SetupReport) -> dict[str, str]:
 def _versions(of_worker: Mapping[str, str]) -> dict[str, str]:
     """As coglet's; `git_sha` and `build_time` are of its binary and left out, ours is added."""
     named = {name: of_worker[name] for name in ("python_sdk", "python") if name in of_worker}
-    return {"coglet": COMPATIBLE_COGLET, "coglet_trio": _our_version(), **named}
-
-
-@cache
-def _our_version() -> str:
-    try:
-        return version("coglet-trio")
-    except PackageNotFoundError:
-        return "unknown"  # run from a checkout that is not installed
+    return {"coglet": COMPATIBLE_COGLET, "coglet_trio": our_version(), **named}
