@@ -40,7 +40,7 @@ _FOREIGN_CANCEL_INTERVAL: Final = 0.2
 """Seconds. A foreign worker ignores a cancel that comes before it has read `predict`."""
 
 
-_TURN: Final = 64
+_TURN: Final = 32
 """Messages after which the others have theirs: who reads a prediction's events, other slots. One
 read from the socket can bring thousands."""
 

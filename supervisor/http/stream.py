@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 import trio
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from supervisor.interface import Follower, PredictionHandle, Service
 
 __all__ = [
+    "CROWD",
     "EVENT_STREAM",
+    "GATHERING",
     "KEEP_ALIVE",
     "Form",
     "Streaming",
@@ -45,6 +48,13 @@ EVENT_STREAM: Final = "text/event-stream"
 
 TOGETHER: Final = 64 * 1024
 """Bytes from which events that are ready are not kept for the next ones."""
+
+CROWD: Final = 8
+"""Events in one write, of which the next ones gather for `GATHERING` before they are written."""
+
+GATHERING: Final = 0.005
+"""Seconds. A write costs as much as ten events: in a flood, fewer and bigger ones leave time for
+everything else."""
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 
@@ -163,6 +173,8 @@ class _Events:
         self.found_gap = False
         self._rest = memoryview(b"")
         """What is yet to be given on of what was written last."""
+        self._not_before = -inf
+        """When there may be a next write."""
 
     def close(self) -> None:
         self._follower.close()
@@ -180,6 +192,7 @@ class _Events:
 
     async def __anext__(self) -> bytes:
         if not self._rest:
+            await trio.sleep_until(self._not_before)
             event = None
             with trio.move_on_after(self._heartbeat):
                 event = await anext(self._follower)
@@ -191,10 +204,14 @@ class _Events:
 
     async def _with_what_is_ready(self, event: Event | Gap | None) -> bytearray:
         written = bytearray()
+        count = 0
         while event is not None:
             self.found_gap = self.found_gap or isinstance(event, Gap)
             written += await self._written(event)
+            count += 1
             event = self._follower.next_nowait() if len(written) < TOGETHER else None
+        if count >= CROWD and len(written) < TOGETHER:
+            self._not_before = trio.current_time() + GATHERING
         return written
 
     async def _written(self, event: Event | Gap) -> bytes:

@@ -15,7 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from protocol import messages as m
 from supervisor.config import Config, Limits
 from supervisor.http.server import serve_http
-from supervisor.http.stream import Streaming, follow, last_event_id
+from supervisor.http.stream import CROWD, GATHERING, Streaming, follow, last_event_id
 from supervisor.http.values import Request
 from supervisor.interface import PredictionRequest
 from supervisor.job import FOLLOWERS_MAX, Job
@@ -131,6 +131,48 @@ async def test_silence_is_filled_with_comments(autojump_clock: MockClock) -> Non
         text = await read(job)
     assert text.count(": keep-alive\n\n") == 2
     assert text.count("id: ") == 5
+
+
+async def test_a_flood_of_events_is_written_in_few_pieces(autojump_clock: MockClock) -> None:
+    job = new_job()
+    job.prediction.start(trio.current_time())
+    response = follow(job, Request({}), Streaming())
+    assert response.pieces is not None
+    begin = trio.current_time()
+
+    async def put_out(count: int) -> None:
+        for _ in range(count):
+            job.prediction.add_log("x", STDOUT)
+            await trio.sleep(GATHERING / 10)
+
+    async with response.pieces as pieces, trio.open_nursery() as nursery:
+        assert (await anext(pieces)).count(b"event: ") == 1
+        job.prediction.add_log("at once", STDOUT)
+        assert (await anext(pieces)).count(b"event: ") == 1
+        for _ in range(CROWD):
+            job.prediction.add_log("together", STDOUT)
+        assert (await anext(pieces)).count(b"event: ") == CROWD
+        assert trio.current_time() == begin, "nothing waits for more before there is a flood"
+        nursery.start_soon(put_out, 5)
+        assert (await anext(pieces)).count(b"event: ") == 5
+        assert trio.current_time() == begin + GATHERING
+        nursery.start_soon(put_out, 2)
+        assert (await anext(pieces)).count(b"event: ") == 1, "that was no flood any more"
+
+
+async def test_a_reader_that_is_far_behind_does_not_wait(autojump_clock: MockClock) -> None:
+    job = new_job()
+    job.prediction.start(trio.current_time())
+    for _ in range(1000):
+        job.prediction.add_log("x" * 1000, STDOUT)
+    response = follow(job, Request({}), Streaming())
+    assert response.pieces is not None
+    begin = trio.current_time()
+    async with response.pieces as pieces:
+        count = 0
+        while count < 900:
+            count += (await anext(pieces)).count(b"event: ")
+        assert trio.current_time() == begin
 
 
 async def test_a_reader_that_finds_a_gap_is_told_so(autojump_clock: MockClock) -> None:
