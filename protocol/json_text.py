@@ -9,12 +9,28 @@ import msgspec
 
 from protocol.errors import NotJson, NotUtf8, Unserialisable
 
-__all__ = ["Payload", "dumps", "dumps_into", "loads"]
+__all__ = [
+    "DIGITS_MAX",
+    "INT_MAX",
+    "INT_MIN",
+    "TOO_LONG",
+    "Payload",
+    "dumps",
+    "dumps_into",
+    "loads",
+]
 
 Payload: TypeAlias = bytes | bytearray | memoryview
 
 DIGITS_MAX: Final = 4300
-"""Digits of the longest integer that is read, as Python's own `int` has it."""
+"""Characters of the longest integer that is read; Python's own `int` takes as many digits."""
+
+INT_MAX: Final = 10**DIGITS_MAX - 1
+INT_MIN: Final = 1 - 10 ** (DIGITS_MAX - 1)
+"""What is read again when it was written: a sign counts as a digit. What lies beyond is not always
+refused when it is written: that is as the interpreter is set."""
+
+TOO_LONG: Final = f"an integer has more than {DIGITS_MAX} digits"
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -110,7 +126,7 @@ def _reason(data: Payload, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if words.startswith("Integer value out of range"):
-        return f"an integer has more than {DIGITS_MAX} digits"
+        return TOO_LONG
     if words.startswith("Number out of range"):
         return "a number is too big for a float of 64 bits"
     if not data:

@@ -15,13 +15,13 @@ from typing import Any, Final
 import msgspec
 
 from protocol.errors import Unserialisable
-from protocol.json_text import dumps
+from protocol.json_text import INT_MAX, INT_MIN, dumps
 from protocol.limits import INLINE_MAX
 from protocol.messages import FileKind, FileOutput, OutputChunk
 from protocol.spill import write_spill
 from worker.output_files import is_file, save_file
 from worker.places import ROOT, OutputFailure, Place
-from worker.plain_json import is_array, plain_json, unsayable
+from worker.plain_json import bad_text, is_array, plain_json
 
 __all__ = ["OutputFailure", "OutputWriter", "stream_of"]
 
@@ -58,7 +58,12 @@ class OutputWriter:
         self._items += 1
         if kind is str and len(item) < _SHORT and item.isascii():
             return self._chunk(item)
-        if kind is int or kind is bool or item is None or (kind is float and isfinite(item)):
+        if (
+            (kind is int and INT_MIN <= item <= INT_MAX)
+            or kind is bool
+            or item is None
+            or (kind is float and isfinite(item))
+        ):
             return self._chunk(item)
         if is_file(item):
             return self._file(item)
@@ -103,9 +108,10 @@ class OutputWriter:
     ) -> OutputChunk | FileOutput:
         try:
             payload = dumps(plain)
-        except Unserialisable as error:
-            its_place = unsayable(plain, place.parent, place.step) or place
-            raise its_place.failure(str(error)) from error
+        except Unserialisable as error:  # a text that holds half a surrogate pair
+            raise (bad_text(plain, place.parent, place.step) or place).failure(
+                str(error)
+            ) from error
         if len(payload) <= INLINE_MAX and not files:
             return self._chunk(msgspec.Raw(payload))
         try:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from protocol.json_text import INT_MAX, INT_MIN, TOO_LONG
 from worker.error_text import describe
 from worker.output_files import as_data_url, file_as_data_url, is_file
 from worker.places import ROOT, OutputFailure, Place
@@ -24,7 +25,7 @@ from worker.places import ROOT, OutputFailure, Place
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DEPTH_MAX", "MASK", "is_array", "plain_json", "unsayable"]
+__all__ = ["DEPTH_MAX", "MASK", "bad_text", "is_array", "plain_json"]
 
 DEPTH_MAX: Final = 100
 """Levels of lists and objects in one output; coglet's supervisor parses 127."""
@@ -32,8 +33,8 @@ DEPTH_MAX: Final = 100
 MASK: Final = "**********"
 """What a secret in an output is shown as."""
 
-_LEAVES: Final = frozenset({str, int, bool, type(None)})
-"""The types whose values are plain JSON already; floats may be NaN."""
+_LEAVES: Final = frozenset({str, bool, type(None)})
+"""The types whose values are plain JSON already. Integers may be too long, floats may be NaN."""
 
 
 def plain_json(
@@ -55,32 +56,26 @@ def plain_json(
     return _Walk(place, put_file).value(value, place.parent, place.step)
 
 
-def unsayable(plain: Any, parent: Place | None = None, step: object = ROOT.step) -> Place | None:
-    """Where a plain value holds what JSON cannot say.
-
-    That is a text that is no Unicode (half a surrogate pair), or an integer of more digits than
-    Python makes a text of.
-    """
+def bad_text(plain: Any, parent: Place | None = None, step: object = ROOT.step) -> Place | None:
+    """Where a plain value holds a text that is no Unicode (half a surrogate pair)."""
+    if isinstance(plain, str):
+        return None if _is_unicode(plain) else Place(parent, step)
+    place = Place(parent, step)
     if isinstance(plain, dict):
-        place = Place(parent, step)
-        if not all(map(_is_sayable, plain)):
+        if not all(map(_is_unicode, plain)):
             return place
-        found = (unsayable(item, place, key) for key, item in plain.items())
+        found = (bad_text(item, place, key) for key, item in plain.items())
     elif isinstance(plain, list):
-        place = Place(parent, step)
-        found = (unsayable(item, place, index) for index, item in enumerate(plain))
+        found = (bad_text(item, place, index) for index, item in enumerate(plain))
     else:
-        return None if _is_sayable(plain) else Place(parent, step)
+        return None
     return next(filter(None, found), None)
 
 
-def _is_sayable(plain: Any) -> bool:
+def _is_unicode(text: str) -> bool:
     try:
-        if isinstance(plain, str):
-            plain.encode()
-        else:
-            str(plain)
-    except ValueError:
+        text.encode()
+    except UnicodeEncodeError:
         return False
     return True
 
@@ -100,7 +95,11 @@ class _Walk:
     def value(self, value: Any, parent: Place | None, step: object) -> Any:
         """The plain form of what lies at `step` in `parent`; a `Place` is made only if needed."""
         kind = type(value)
-        if kind in _LEAVES or (kind is float and isfinite(value)):
+        if (
+            (kind is int and INT_MIN <= value <= INT_MAX)
+            or kind in _LEAVES
+            or (kind is float and isfinite(value))
+        ):
             return value
         place = Place(parent, step)
         if isinstance(value, (float, Enum, str, int)):
@@ -127,7 +126,10 @@ class _Walk:
             if not isfinite(value):
                 raise place.failure(f"{float(value)} is no number in JSON")
             return float(value)
-        return int(value)
+        plain = int(value)
+        if not INT_MIN <= plain <= INT_MAX:
+            raise place.failure(TOO_LONG)
+        return plain
 
     def _enter(self, value: Any, place: Place) -> None:
         identity = id(value)
@@ -177,7 +179,9 @@ class _Walk:
         walk = self.value
         return [
             item
-            if type(item) in _LEAVES or (type(item) is float and isfinite(item))
+            if (type(item) is int and INT_MIN <= item <= INT_MAX)
+            or type(item) in _LEAVES
+            or (type(item) is float and isfinite(item))
             else walk(item, place, index)
             for index, item in enumerate(items)
         ]
@@ -186,7 +190,9 @@ class _Walk:
         walk = self.value
         return {
             (key if type(key) is str else _key(key, place)): (
-                item if type(item) in _LEAVES else walk(item, place, key)
+                item
+                if (type(item) is int and INT_MIN <= item <= INT_MAX) or type(item) in _LEAVES
+                else walk(item, place, key)
             )
             for key, item in mapping.items()
         }

@@ -14,7 +14,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.errors import Unserialisable
-from protocol.json_text import dumps
+from protocol.json_text import INT_MAX, INT_MIN, TOO_LONG, dumps
 from protocol.limits import INLINE_MAX
 from protocol.messages import Metric, MetricMode
 
@@ -277,6 +277,8 @@ def _plain_json(value: Any, levels: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
+        if not INT_MIN <= value <= INT_MAX:
+            raise ValueError(TOO_LONG)
         return int(value)
     if isinstance(value, float):
         if not isfinite(value):

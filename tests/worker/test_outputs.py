@@ -9,6 +9,7 @@ import io
 import json
 import os
 import resource
+import sys
 import tempfile
 import types
 import uuid
@@ -23,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.codec import decode_slot_response, encode_slot_response
+from protocol.json_text import INT_MAX, INT_MIN
 from protocol.limits import HEADER_SIZE, INLINE_MAX
 from protocol.messages import FileKind, FileOutput, OutputChunk
 from protocol.spill import read_spill
@@ -268,6 +270,9 @@ def failing() -> Iterator[int]:
     raise ValueError("in the middle")
 
 
+class Number(int): ...
+
+
 class Failing:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error or KeyError("no dump")
@@ -305,7 +310,6 @@ async def coroutine() -> None: ...
         ("\ud800", "output: 'utf-8' codec can't encode"),
         ({"a\ud800": 1}, "output: 'utf-8' codec can't encode"),
         ({"a": [5, ("x", "\ud800")]}, "output.a[1][1]: 'utf-8' codec can't encode"),
-        ({"a": [1, 10**5000]}, "output.a[1]: Exceeds the limit"),
         ([Failing(Unprintable())], "output[0]: Unprintable: <KeyError in __str__>"),
         ({"a": Path("/nowhere/at/all")}, "output.a: file cannot be read: [Errno 2] No such file"),
         (Path("/nowhere/at/all"), "output: file cannot be read: [Errno 2] No such file"),
@@ -317,6 +321,43 @@ def test_the_place_of_what_cannot_be_said(value: Any, text: str, writer: OutputW
     with pytest.raises(OutputFailure) as caught:
         writer.message(value)
     assert str(caught.value)[: len(text)] == text
+
+
+def test_the_longest_integers_are_read_again(writer: OutputWriter) -> None:
+    for value in (INT_MAX, INT_MIN):
+        for output in (value, {"a": [value, {"b": value}]}, Number(value)):
+            assert over_the_wire(writer.message(output)).output == output
+
+
+# Made in the test: pytest cannot name parameters that Python does not print.
+@pytest.mark.parametrize("digits", [0, 1, 700])
+def test_the_place_of_an_integer_that_is_too_long(digits: int, writer: OutputWriter) -> None:
+    for value in (INT_MAX + 10**digits, INT_MIN - 10**digits):
+        for output, place in (
+            (value, "output"),
+            (Number(value), "output"),
+            ({"a": [1, value]}, "output.a[1]"),
+            ({"a": {"b": value}}, "output.a.b"),
+            ([Number(value)], "output[0]"),
+        ):
+            with pytest.raises(OutputFailure) as caught:
+                writer.message(output)
+            assert str(caught.value) == f"{place}: an integer has more than 4300 digits"
+
+
+@pytest.fixture
+def any_length() -> Iterator[None]:
+    """The model has switched off the interpreter's own limit."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    yield
+    sys.set_int_max_str_digits(limit)
+
+
+@pytest.mark.usefixtures("any_length")
+def test_the_limit_of_integers_is_not_the_models(writer: OutputWriter) -> None:
+    with pytest.raises(OutputFailure, match=r"^output: an integer has more than 4300 digits$"):
+        writer.message(10**4300)
 
 
 def test_the_place_of_an_item_of_a_stream(writer: OutputWriter, tmp_path: Path) -> None:
@@ -331,11 +372,12 @@ def test_the_place_of_an_item_of_a_stream(writer: OutputWriter, tmp_path: Path) 
         ("\ud800", "output[6]"),
         ({"a": "\ud800"}, "output[7].a"),
         (Path("/nowhere/at/all"), "output[8]"),
+        (10**4300, "output[9]"),
     ):
         with pytest.raises(OutputFailure) as caught:
             writer.message(item)
         assert str(caught.value).startswith(f"{place}: ")
-    with pytest.raises(OutputFailure, match=r"^output\[9\]: file cannot be read"):
+    with pytest.raises(OutputFailure, match=r"^output\[10\]: file cannot be read"):
         writer.file_message(Path("/nowhere/at/all"))
 
 

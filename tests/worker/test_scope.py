@@ -132,6 +132,15 @@ def test_what_is_no_number_in_json_is_refused(
     assert sent == []
 
 
+def test_an_integer_that_cannot_be_read_again_is_refused(
+    metrics: MetricRecorder, sent: list[Metric]
+) -> None:
+    for value in (10**4300, -(10**4299), [10**4300]):
+        with pytest.raises(ValueError, match=r"Metric 'm' cannot be sent as JSON: .* 4300 digits"):
+            metrics.record("m", value)
+    assert sent == []
+
+
 def test_half_a_surrogate_pair_is_refused(metrics: MetricRecorder, sent: list[Metric]) -> None:
     with pytest.raises(ValueError, match=r"Metric 'm' cannot be sent as JSON: .*surrogates"):
         metrics.record("m", "\ud800")
