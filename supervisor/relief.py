@@ -93,17 +93,24 @@ class Relief:
         return answer
 
     async def _answers(self, answer: trio.MemoryReceiveChannel[None]) -> bool:
-        """Wait for the answer to a ping. False: it came late, and was not only waited for."""
+        """Wait for the answer to a ping. False: the worker's output was read meanwhile."""
         with answer:
-            with trio.move_on_after(_ANSWER_WITHIN) as patience:
-                await _closed(answer)
-            if not patience.cancelled_caught:
+            if await self._answers_unless_stuck(answer):
                 return True
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read)
                 await _closed(answer)
                 nursery.cancel_scope.cancel()
             return False
+
+    async def _answers_unless_stuck(self, answer: trio.MemoryReceiveChannel[None]) -> bool:
+        while True:
+            with trio.move_on_after(_ANSWER_WITHIN) as patience:
+                await _closed(answer)
+            if not patience.cancelled_caught:
+                return True
+            if self._link.output_waits():
+                return False
 
     async def _read(self) -> None:
         # One for the whole round: a read may end within a character.

@@ -141,7 +141,9 @@ class FakeWorker:
         self.end_calls: list[float] = []
         """The grace of each call of `end`."""
         self.unread, self._output = trio.open_memory_channel[bytes](10)
-        """Takes output that the worker does not read, and so much that it may be stuck."""
+        """Takes output that the worker does not read."""
+        self.is_much_unread = True
+        """Whether that is so much that it may be stuck."""
         self.forgotten = 0
         """How often the supervisor said that the worker reads by itself again."""
         self.opened = 0
@@ -168,7 +170,7 @@ class FakeWorker:
         return [slot.supervisor_end for slot in self.slots]
 
     def output_waits(self) -> bool:
-        return self._output.statistics().current_buffer_used > 0
+        return self.is_much_unread and self._output.statistics().current_buffer_used > 0
 
     async def read_output(self) -> bytes:
         return await self._output.receive()

@@ -827,7 +827,7 @@ async def test_what_was_read_for_a_worker_are_last_words_until_it_answers_again(
         # It may have answered before it wrote that.
         await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
         again = await worker.channel.receive()
-        assert again.id not in ("", ping.id)
+        assert again.id != ping.id
         worker.unread.send_nowait(b", and where")
         await trio.sleep(2)
         assert worker.forgotten == 0
@@ -836,6 +836,55 @@ async def test_what_was_read_for_a_worker_are_last_words_until_it_answers_again(
         await worker.say(m.HealthcheckResult(last.id, m.HealthStatus.HEALTHY))
         await wait_all_tasks_blocked()
         assert worker.forgotten == 1
+
+
+async def test_a_worker_that_only_answers_late_reads_by_itself(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        job = life.submit("p1")
+        await worker.slots[0].receive()
+        worker.unread.send_nowait(b"much")
+        ping = await worker.channel.receive()
+        await trio.sleep(2)
+        worker.is_much_unread = False
+        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        again = await worker.channel.receive()
+        worker.unread.send_nowait(b"a line that it will read")
+        await trio.sleep(2)
+        await worker.say(m.HealthcheckResult(again.id, m.HealthStatus.HEALTHY))
+        await wait_all_tasks_blocked()
+        assert worker.forgotten == 1
+        await worker.done("p1")
+        assert (await ending(job)).logs == "much"
+
+
+async def test_what_a_worker_writes_while_it_shuts_down_is_its_own(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        job = life.submit("p1")
+        await worker.slots[0].receive()
+        worker.unread.send_nowait(b"much")
+        ping = await worker.channel.receive()
+        await trio.sleep(2)
+        assert job.view().logs == "much"
+        worker.is_much_unread = False
+        life.scope.cancel()
+        assert isinstance(await worker.channel.receive(), m.Cancel)
+        await worker.slots[0].say(m.Cancelled("p1"))
+        await worker.idle()
+        assert isinstance(await worker.channel.receive(), m.Shutdown)
+        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        await wait_all_tasks_blocked()
+        worker.unread.send_nowait(b"a line that it will read")
+        await trio.sleep(2)
+        assert worker.unread.statistics().current_buffer_used == 1
+        worker.die(EXITED)
 
 
 async def test_what_a_dead_worker_has_left_is_not_read_for_it(
