@@ -39,10 +39,10 @@ __all__ = ["SlotTask"]
 _FOREIGN_CANCEL_INTERVAL: Final = 0.2
 """Seconds. A foreign worker ignores a cancel that comes before it has read `predict`."""
 
-
 _TURN: Final = 32
 """Messages after which the others have theirs: who reads a prediction's events, other slots. One
-read from the socket can bring thousands."""
+read from the socket can bring thousands. Beside four slots that send all they can, a health check
+took 38 ms with 64 (median), 23 ms with 32, 16 ms with 16, which cost a fifth of the throughput."""
 
 
 class SlotTask:

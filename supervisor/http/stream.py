@@ -19,7 +19,7 @@ from protocol.json_text import dumps
 from supervisor.big_json import encode, encoders
 from supervisor.http.errors import refusal_response, unknown_prediction
 from supervisor.http.values import PIECE, Response, json_response
-from supervisor.interface import OFF_THE_LOOP, Event, Gap, TooManyFollowers
+from supervisor.interface import OFF_THE_LOOP, Event, EventKind, Gap, TooManyFollowers
 from supervisor.model_schema import documents_streaming
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ TOGETHER: Final = 64 * 1024
 """Bytes from which events that are ready are not kept for the next ones."""
 
 CROWD: Final = 8
-"""Events in one write, of which the next ones gather for `GATHERING` before they are written."""
+"""A write of so many events is followed by a pause of `GATHERING`: the next ones gather."""
 
 GATHERING: Final = 0.005
 """Seconds. A write costs as much as ten events: in a flood, fewer and bigger ones leave time for
@@ -192,7 +192,8 @@ class _Events:
 
     async def __anext__(self) -> bytes:
         if not self._rest:
-            await trio.sleep_until(self._not_before)
+            if trio.current_time() < self._not_before:  # else a sleep of nothing costs five events
+                await trio.sleep_until(self._not_before)
             event = None
             with trio.move_on_after(self._heartbeat):
                 event = await anext(self._follower)
@@ -205,12 +206,14 @@ class _Events:
     async def _with_what_is_ready(self, event: Event | Gap | None) -> bytearray:
         written = bytearray()
         count = 0
+        is_last = False
         while event is not None:
+            is_last = isinstance(event, Gap) or event.kind is EventKind.COMPLETED
             self.found_gap = self.found_gap or isinstance(event, Gap)
             written += await self._written(event)
             count += 1
             event = self._follower.next_nowait() if len(written) < TOGETHER else None
-        if count >= CROWD and len(written) < TOGETHER:
+        if count >= CROWD and len(written) < TOGETHER and not is_last:
             self._not_before = trio.current_time() + GATHERING
         return written
 

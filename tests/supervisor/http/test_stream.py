@@ -158,6 +158,14 @@ async def test_a_flood_of_events_is_written_in_few_pieces(autojump_clock: MockCl
         assert trio.current_time() == begin + GATHERING
         nursery.start_soon(put_out, 2)
         assert (await anext(pieces)).count(b"event: ") == 1, "that was no flood any more"
+        await wait_all_tasks_blocked()
+        begin = trio.current_time()
+        for _ in range(CROWD):
+            job.prediction.add_log("x", STDOUT)
+        job.succeeded(as_list=True)
+        async for _ in pieces:
+            pass
+        assert trio.current_time() == begin, "nothing comes after the end"
 
 
 async def test_a_reader_that_is_far_behind_does_not_wait(autojump_clock: MockClock) -> None:
