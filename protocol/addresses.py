@@ -4,7 +4,7 @@ Nothing of the wire, but in this room because both halves follow URLs of clients
 fetch inputs and the supervisor to call webhooks, and both may import only this one. Addresses alone
 are judged: whoever follows a URL resolves its name once, asks here for every address, and connects
 to one of those that were asked for. So neither a redirect nor a second answer of the name server
-leads anywhere else.
+leads anywhere else. (`addresses_in` reads what is an address already, and asks no name server.)
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from attrs import frozen
 from protocol.messages import Trace
 from supervisor.outgoing import Guard, UrlRefused, open_client
 from supervisor.places import PlacesByHost
-from supervisor.version import our_version
+from supervisor.version import PACKAGE, our_version
 from supervisor.webhook_signature import signature_headers
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class HttpCaller:
         self._keys = config.webhook_secret or ()
         self._headers = {
             "content-type": "application/json",
-            "user-agent": os.environ.get("COG_USER_AGENT") or f"coglet-trio/{our_version()}",
+            "user-agent": os.environ.get("COG_USER_AGENT") or f"{PACKAGE}/{our_version()}",
         }
         if config.webhook_auth_token:
             self._headers["authorization"] = f"Bearer {config.webhook_auth_token}"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.addresses import refused_kind
+from protocol.addresses import addresses_in, is_host, refused_kind
 
 ALWAYS = [
     ("169.254.169.254", "link-local"),
@@ -109,3 +109,29 @@ def test_what_is_always_refused_is_refused_with_private_ones_too(address: str) -
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match="does not appear to be"):
         refused_kind(text, deny_private=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [
+        ("127.0.0.1", ["127.0.0.1"]),
+        ("127.1", ["127.0.0.1"]),
+        ("0x7f000001", ["127.0.0.1"]),
+        ("2130706433", ["127.0.0.1"]),
+        ("1.2.3.4.", ["1.2.3.4"]),
+        ("::1", ["::1"]),
+        ("::ffff:127.0.0.1", ["::ffff:127.0.0.1"]),
+        ("localhost", []),
+        ("a" * 64 + ".example", []),
+    ],
+)
+def test_addresses_in_every_spelling(host: str, addresses: list[str]) -> None:
+    assert is_host(host)
+    assert set(addresses_in(host)) == set(addresses)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "a%2eb", "EXAMPLE.org", "a/b", "a b", "bücher.example", "[::1]"]
+)
+def test_what_is_no_host(host: str) -> None:
+    assert not is_host(host)

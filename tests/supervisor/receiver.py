@@ -51,6 +51,7 @@ class Receiver:
 
     respond: Respond
     requests: list[Received] = field(factory=list)
+    connections: int = 0
     begun: int = 0
     """Requests of which the header has come."""
     port: int = 0
@@ -68,6 +69,7 @@ class Receiver:
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Handle one connection."""
+        self.connections += 1
         data = b""
         async with stream:
             try:

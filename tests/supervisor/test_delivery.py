@@ -329,6 +329,8 @@ async def test_no_file_stays_open_and_no_folder_stays(tmp_path: Path) -> None:
             assert (await job.wait()).status is S.SUCCEEDED
         while os.listdir(tmp_path) or open_files(tmp_path):
             await trio.lowlevel.checkpoint()  # the last folder is being removed, on a thread
+        # One, if it is never at rest for longer than connections are kept.
+        assert life.receiver.connections < 50
 
 
 def open_files(folder: Path) -> list[str]:
