@@ -27,7 +27,7 @@ class History:
     def __init__(self, replayed: int, limit: int) -> None:
         self._replayed = replayed
         self._limit = limit
-        self._events: deque[tuple[Event, int]] = deque()
+        self._events: deque[Event] = deque()
         self._kept = replayed
         self._newest: dict[EventKind, int] = {}
         self.count = 0
@@ -41,12 +41,12 @@ class History:
 
     def append(self, kind: EventKind, data: dict[str, Any], size: int) -> None:
         """The next event; `size` is its bytes of JSON, roughly."""
-        self._events.append((Event(self.count, kind, data, size), size))
+        self._events.append(Event(self.count, kind, data, size))
         self._newest[kind] = self.count
         self.count += 1
         self.size += size
         while len(self._events) > 1 and (len(self._events) > self._kept or self.size > self._limit):
-            self.size -= self._events.popleft()[1]
+            self.size -= self._events.popleft().size
 
     def newest(self, kind: EventKind) -> int:
         """The number of the newest event of a kind, kept or not; -1: there was none."""
@@ -63,7 +63,7 @@ class History:
             return None
         if place < self._first:
             return Gap(self._first - place, lagged=True, last=self._first - 1)
-        return self._events[place - self._first][0]
+        return self._events[place - self._first]
 
     @property
     def _first(self) -> int:
