@@ -24,9 +24,11 @@ from protocol.addresses import addresses_in, is_host, refused_kind
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
-__all__ = ["Guard", "UrlRefused", "open_client"]
+    from protocol.messages import Trace
+
+__all__ = ["Guard", "UrlRefused", "header_bytes", "open_client", "parse_url"]
 
 _KEPT_CONNECTIONS: Final = 20
 """Connections at rest; those in use are bounded by who uses them."""
@@ -63,6 +65,34 @@ class Guard:
             kind = refused_kind(address, deny_private=True)
             if kind is not None:
                 raise UrlRefused(f"leads to a {kind} address (refused by --deny-private-urls)")
+
+
+def parse_url(text: str) -> httpx.URL:
+    """The URL that `text` is.
+
+    Raises:
+        ValueError: it is not a URL, or not one of http or https with a host.
+    """
+    try:
+        url = httpx.URL(text)
+        # `host` decodes what begins with "xn--", and raises if that is no name: "http://xn--a/".
+        is_good = url.scheme in ("http", "https") and bool(url.host)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ValueError(f"not a URL: {error}") from error
+    if not is_good:
+        raise ValueError("not an http: or https: URL")
+    return url
+
+
+def header_bytes(headers: Mapping[str, str], trace: Trace | None) -> dict[bytes, bytes]:
+    """The headers of a request that is part of `trace`."""
+    every = dict(headers)
+    if trace is not None:
+        every["traceparent"] = trace.traceparent
+        if trace.tracestate:
+            every["tracestate"] = trace.tracestate
+    # As bytes: those of the trace are the client's, who may have sent more than ASCII.
+    return {name.encode(): value.encode() for name, value in every.items()}
 
 
 def open_client(*, guard: Guard | None) -> httpx.AsyncClient:

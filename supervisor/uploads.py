@@ -15,7 +15,7 @@ import stamina
 import trio
 from attrs import frozen
 
-from supervisor.outgoing import UrlRefused, open_client
+from supervisor.outgoing import UrlRefused, header_bytes, open_client, parse_url
 from supervisor.outputs import OutputUnreadable
 from supervisor.places import PlacesByHost
 from supervisor.upload_content import Content, Progress
@@ -75,15 +75,7 @@ class Destination:
         Raises:
             ValueError: it is not a URL, or not one of http or https.
         """
-        try:
-            url = httpx.URL(text)
-            # `host` decodes what begins with "xn--", and raises if that is no name: "http://xn--a/".
-            is_good = url.scheme in ("http", "https") and bool(url.host)
-        except (httpx.InvalidURL, ValueError) as error:
-            raise ValueError(f"not a URL: {error}") from error
-        if not is_good:
-            raise ValueError("not an http: or https: URL")
-        return cls(url, is_prefix)
+        return cls(parse_url(text), is_prefix)
 
     def of(self, name: str) -> httpx.URL:
         """The URL for a file that is called `name`; a query stays behind it.
@@ -108,12 +100,7 @@ def file_headers(file: OutputFile, prediction_id: str, trace: Trace | None) -> d
         "Content-Length": str(file.size),
         "X-Prediction-Id": prediction_id,
     }
-    if trace is not None:
-        headers["traceparent"] = trace.traceparent
-        if trace.tracestate:
-            headers["tracestate"] = trace.tracestate
-    # As bytes: those of the trace are the client's, who may have sent more than ASCII.
-    return {name.encode(): value.encode() for name, value in headers.items()}
+    return header_bytes(headers, trace)
 
 
 class Uploader:

@@ -18,7 +18,7 @@ import trio
 from attrs import frozen
 
 from protocol.messages import Trace
-from supervisor.outgoing import Guard, UrlRefused, open_client
+from supervisor.outgoing import Guard, UrlRefused, header_bytes, open_client
 from supervisor.places import PlacesByHost
 from supervisor.version import PACKAGE, our_version
 from supervisor.webhook_signature import signature_headers
@@ -26,7 +26,7 @@ from supervisor.webhook_signature import signature_headers
 if TYPE_CHECKING:
     from supervisor.config import Config
 
-__all__ = ["ANSWER_TIMEOUT", "Caller", "HttpCaller", "Message", "Outcome", "parse_url"]
+__all__ = ["ANSWER_TIMEOUT", "Caller", "HttpCaller", "Message", "Outcome"]
 
 ANSWER_TIMEOUT: Final = 30.0
 """Seconds for one try of a small message, redirects included."""
@@ -83,17 +83,6 @@ class Caller(Protocol):
     async def aclose(self) -> None:
         """Let go of everything."""
         ...
-
-
-def parse_url(text: str) -> httpx.URL | None:
-    """The URL of a webhook; None: it is none that can be called."""
-    try:
-        url = httpx.URL(text)
-        # `host` decodes what begins with "xn--", and raises if that is no name: "http://xn--a/".
-        is_good = url.scheme in ("http", "https") and bool(url.host)
-    except (httpx.InvalidURL, ValueError):
-        return None
-    return url if is_good else None
 
 
 class HttpCaller:
@@ -161,20 +150,15 @@ class HttpCaller:
             request = response.next_request
         return Outcome(f"it redirects more than {_REDIRECTS_MAX} times")
 
-    async def _headers_of(self, message: Message) -> list[tuple[bytes, bytes]]:
+    async def _headers_of(self, message: Message) -> dict[bytes, bytes]:
         headers = self._headers | {"content-length": str(len(message.body))}
-        if message.trace is not None:
-            headers["traceparent"] = message.trace.traceparent
-            if message.trace.tracestate:
-                headers["tracestate"] = message.trace.tracestate
         if self._keys:
             sign = (self._keys, message.id, int(time.time()), message.body)
             if len(message.body) < _OFF_THE_LOOP:
                 headers |= signature_headers(*sign)
             else:
                 headers |= await trio.to_thread.run_sync(signature_headers, *sign)
-        # As bytes: those of the trace are the client's, who may have sent more than ASCII.
-        return [(name.encode(), value.encode()) for name, value in headers.items()]
+        return header_bytes(headers, message.trace)
 
 
 def _outcome(response: httpx.Response) -> Outcome:

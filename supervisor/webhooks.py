@@ -170,11 +170,12 @@ class Webhooks:
     ) -> Message | None:
         """Tell all but the end; what is to be told of that, if the client wants it."""
         # Not imported before somebody wants a webhook: they are slow to load.
-        from supervisor.webhook_caller import parse_url
+        from supervisor.outgoing import parse_url
         from supervisor.webhook_progress import Progress
 
-        url = parse_url(webhook.url)
-        if url is None:
+        try:
+            url = parse_url(webhook.url)
+        except ValueError:
             self._telemetry.webhook_ignored(delivery.prediction_id)
             return None
         delivery.host = url.host
