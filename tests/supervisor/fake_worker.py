@@ -221,6 +221,10 @@ class FakeWorker:
         """Say that a slot is idle."""
         await self.say(m.Idle(self.slot_ids[index]))
 
+    async def answer(self, asked: m.Healthcheck) -> None:
+        """Say that the model is well."""
+        await self.say(m.HealthcheckResult(asked.id, m.HealthStatus.HEALTHY))
+
     async def done(self, prediction_id: str, index: int = 0) -> None:
         """Say that a prediction succeeded, and that its slot is idle."""
         await self.slots[index].say(m.Done(prediction_id, 0.1))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from trio.testing import MockClock
 
+    from supervisor.job import Job
+
 S = PredictionStatus
 
 
@@ -788,6 +790,21 @@ async def test_a_ready_worker_whose_setup_logs_come_late_keeps_its_report(
 # --- output that the worker cannot read itself --------------------------------------------------
 
 
+@asynccontextmanager
+async def writing_unread(
+    folder: Path, *pieces: bytes
+) -> AsyncIterator[tuple[FakeWorker, Life, Job]]:
+    """A worker with a prediction, "p1", and much output that it has not read."""
+    worker = FakeWorker(folder)
+    async with living(worker) as life:
+        await worker.set_up()
+        job = life.submit("p1")
+        await worker.slots[0].receive()
+        for piece in pieces:
+            worker.unread.send_nowait(piece)
+        yield worker, life, job
+
+
 async def test_output_that_a_worker_cannot_read_is_read_until_it_answers(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
@@ -810,7 +827,7 @@ async def test_output_that_a_worker_cannot_read_is_read_until_it_answers(
         worker.unread.send_nowait(b"two")
         await trio.sleep(2)
         assert job.view().logs == "one two"
-        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        await worker.answer(ping)
         await worker.done("p1")
         assert (await ending(job)).logs == "one two"
 
@@ -825,15 +842,15 @@ async def test_what_was_read_for_a_worker_are_last_words_until_it_answers_again(
         ping = await worker.channel.receive()
         await trio.sleep(2)
         # It may have answered before it wrote that.
-        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        await worker.answer(ping)
         again = await worker.channel.receive()
         assert again.id != ping.id
         worker.unread.send_nowait(b", and where")
         await trio.sleep(2)
         assert worker.forgotten == 0
-        await worker.say(m.HealthcheckResult(again.id, m.HealthStatus.HEALTHY))
+        await worker.answer(again)
         last = await worker.channel.receive()
-        await worker.say(m.HealthcheckResult(last.id, m.HealthStatus.HEALTHY))
+        await worker.answer(last)
         await wait_all_tasks_blocked()
         assert worker.forgotten == 1
 
@@ -841,20 +858,15 @@ async def test_what_was_read_for_a_worker_are_last_words_until_it_answers_again(
 async def test_a_worker_that_only_answers_late_reads_by_itself(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    worker = FakeWorker(tmp_path)
-    async with living(worker) as life:
-        await worker.set_up()
-        job = life.submit("p1")
-        await worker.slots[0].receive()
-        worker.unread.send_nowait(b"much")
+    async with writing_unread(tmp_path, b"much") as (worker, _, job):
         ping = await worker.channel.receive()
         await trio.sleep(2)
         worker.is_much_unread = False
-        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        await worker.answer(ping)
         again = await worker.channel.receive()
         worker.unread.send_nowait(b"a line that it will read")
         await trio.sleep(2)
-        await worker.say(m.HealthcheckResult(again.id, m.HealthStatus.HEALTHY))
+        await worker.answer(again)
         await wait_all_tasks_blocked()
         assert worker.forgotten == 1
         await worker.done("p1")
@@ -864,12 +876,7 @@ async def test_a_worker_that_only_answers_late_reads_by_itself(
 async def test_what_a_worker_writes_while_it_shuts_down_is_its_own(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    worker = FakeWorker(tmp_path)
-    async with living(worker) as life:
-        await worker.set_up()
-        job = life.submit("p1")
-        await worker.slots[0].receive()
-        worker.unread.send_nowait(b"much")
+    async with writing_unread(tmp_path, b"much") as (worker, life, job):
         ping = await worker.channel.receive()
         await trio.sleep(2)
         assert job.view().logs == "much"
@@ -879,7 +886,7 @@ async def test_what_a_worker_writes_while_it_shuts_down_is_its_own(
         await worker.slots[0].say(m.Cancelled("p1"))
         await worker.idle()
         assert isinstance(await worker.channel.receive(), m.Shutdown)
-        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        await worker.answer(ping)
         await wait_all_tasks_blocked()
         worker.unread.send_nowait(b"a line that it will read")
         await trio.sleep(2)
@@ -890,12 +897,7 @@ async def test_what_a_worker_writes_while_it_shuts_down_is_its_own(
 async def test_what_a_dead_worker_has_left_is_not_read_for_it(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    worker = FakeWorker(tmp_path)
-    async with living(worker) as life:
-        await worker.set_up()
-        job = life.submit("p1")
-        await worker.slots[0].receive()
-        worker.unread.send_nowait(b"alive")
+    async with writing_unread(tmp_path, b"alive") as (worker, _, job):
         await trio.sleep(2)
         worker.lie_dead()
         await wait_all_tasks_blocked()
@@ -910,17 +912,12 @@ async def test_what_a_dead_worker_has_left_is_not_read_for_it(
 async def test_characters_cut_by_a_read_are_put_together(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    worker = FakeWorker(tmp_path)
-    async with living(worker) as life:
-        await worker.set_up()
-        job = life.submit("p1")
-        await worker.slots[0].receive()
-        for piece in b"caf\xc3", b"\xa9 \xe2\x82", b"\xac \xc3":
-            worker.unread.send_nowait(piece)
+    pieces = b"caf\xc3", b"\xa9 \xe2\x82", b"\xac \xc3"
+    async with writing_unread(tmp_path, *pieces) as (worker, _, job):
         ping = await worker.channel.receive()
         await trio.sleep(2)
         assert job.view().logs == "café € "
-        await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+        await worker.answer(ping)
         await worker.done("p1")
         assert (await ending(job)).logs == "café € �"
 
@@ -928,14 +925,9 @@ async def test_characters_cut_by_a_read_are_put_together(
 async def test_a_worker_that_answers_reads_its_output_itself(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    worker = FakeWorker(tmp_path)
-    async with living(worker) as life:
-        await worker.set_up()
-        job = life.submit("p1")
-        await worker.slots[0].receive()
-        worker.unread.send_nowait(b"a lot")
+    async with writing_unread(tmp_path, b"a lot") as (worker, _, job):
         for _ in range(3):
             ping = await worker.channel.receive()
-            await worker.say(m.HealthcheckResult(ping.id, m.HealthStatus.HEALTHY))
+            await worker.answer(ping)
         await worker.done("p1")
         assert (await ending(job)).logs == ""
