@@ -54,8 +54,11 @@ async def test_files_are_uploaded_in_order() -> None:
 
 
 async def test_a_receiver_that_refuses() -> None:
-    async def refuse(_: Received) -> bytes:
+    async def refuse(received: Received) -> bytes:
+        """Refuses one file: of several, the one that is answered first is named."""
         await trio.lowlevel.checkpoint()
+        if received.target != "/out.png?token=secret":
+            return OK
         return b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
     async with receiving(refuse) as receiver:
