@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from protocol.messages import Cancelled, Failed, OutputChunk
 
 if TYPE_CHECKING:
@@ -95,6 +97,39 @@ class Predictor:
             assert driver.predict(slot=slot, name=name).logs == logs
         driver.shutdown()
         assert "B raw\n" in driver.worker_log
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_what_python_says_of_a_task_is_not_its_collectors(
+    asyncio_worker: LoopWorker, slots: int
+) -> None:
+    """It says so when the task is collected: in the middle of whatever runs then."""
+    model = """
+import gc
+class Predictor:
+    async def fail(self, name):
+        raise ValueError(f"of {name}")
+    async def predict(self, name: str) -> str:
+        self.left = None
+        gc.collect()
+        self.own = asyncio.create_task(self.fail(f"{name}, its own"))
+        self.left = asyncio.create_task(self.fail(f"{name}, left"))
+        asyncio.get_running_loop().call_soon(self.fail, name, "too many")
+        await asyncio.sleep(0.01)
+        self.own = None
+        gc.collect()
+        return name
+"""
+    with asyncio_worker(model, slots=slots) as driver:
+        driver.wait_ready()
+        for slot, name in enumerate("AB"):
+            logs = driver.predict(name, slot=slot % slots, name=name).logs
+            assert logs.count("Task exception was never retrieved") == 1
+            assert logs.count(f"ValueError: of {name}, its own") == 1
+            assert "TypeError" in logs
+            assert "left" not in logs
+        driver.shutdown()
+        assert driver.worker_log.count("ValueError: of A, left") == 1
 
 
 def test_what_a_task_says_after_the_end_is_nobodys(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import sys
 import traceback
 from concurrent.futures import wait
+from contextvars import Context
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -102,6 +104,7 @@ class AsyncioEngine(AsyncEngine):
         self._teardown = place.predictor.teardown
         self._interrupter = place.interrupter
         self._asyncio_loop = _new_loop(place.options.event_loop)
+        self._asyncio_loop.set_exception_handler(_log_for_the_owner)
         asyncio.set_event_loop(self._asyncio_loop)
         self._serving = False
         super().__init__(
@@ -157,6 +160,28 @@ class AsyncioEngine(AsyncEngine):
         except (SystemExit, KeyboardInterrupt) as error:
             text = "".join(traceback.format_exception_only(error)).strip()
             sys.stderr.write(f"{text}: raised in a background task of the model, and ignored\n")
+
+
+def _log_for_the_owner(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong in the background as asyncio does, but for whoever has begun it.
+
+    That a task failed and nobody looked is told when it is collected: in the middle of whatever
+    runs then, often another prediction.
+    """
+    origin = context.get("task") or context.get("future") or context.get("handle")
+    if origin is None:
+        loop.default_exception_handler(context)
+    else:
+        _context_of(origin).run(loop.default_exception_handler, context)
+
+
+def _context_of(origin: object) -> Context:
+    """A copy of the context in which a task or a callback runs; else one that is nobody's."""
+    # Until Python 3.12 they don't tell, but the garbage collector knows.
+    for each in gc.get_referents(origin):
+        if isinstance(each, Context):
+            return each.copy()
+    return Context()
 
 
 def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
