@@ -66,6 +66,8 @@ class Capture:
         epoll.register(descriptor, select.EPOLLIN)
         self.waiting: Callable[[float, int], object] = epoll.poll
         """`waiting(0, 1)` is true if something can be read."""
+        self.in_hand = False
+        """Whether something was read that is not in its sink yet. To be asked after `waiting`."""
 
     def start(self) -> None:
         """Begin to read, in a thread of its own that does not keep the interpreter from ending."""
@@ -125,11 +127,19 @@ class Capture:
             return
         size = self._size()
         if size:
+            before = self.in_hand  # a signal handler that prints may have interrupted us below
+            self.in_hand = True  # before the read: whoever then finds the pipe empty finds this
             try:
-                data = os.read(self._descriptor, size)
-            except BlockingIOError:
-                return  # the supervisor has read it
-            self._router.write_captured(data)
+                self._log(size)
+            finally:
+                self.in_hand = before
+
+    def _log(self, size: int) -> None:
+        try:
+            data = os.read(self._descriptor, size)
+        except BlockingIOError:
+            return  # the supervisor has read it
+        self._router.write_captured(data)
 
     def _size(self) -> int:
         """How many bytes can be read."""

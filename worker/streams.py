@@ -96,7 +96,7 @@ class LogStream(io.TextIOBase):
             return len(text)
         # All in one piece: this runs several times for each line.
         sink = self._current.get() or self._router.sink()
-        if self._waiting(0, 1):
+        if self._waiting(0, 1) or self._capture.in_hand:
             self._catch_up(sink)
         elif sink.begun[self._other]:
             sink.settle(get_ident(), _SOURCES[self._other])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,11 @@ from protocol.limits import LOG_MAX, LOG_TRUNCATED_NOTICE
 from protocol.messages import Done, LogLine, LogSource
 from tests.worker.driver import DEADLINE, worker
 from worker.capture import Capture
+from worker.channel import FrameWriter
+from worker.later import Later
+from worker.logs import LogRouter
+from worker.sink import LogSink
+from worker.streams import LogStream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -441,6 +447,46 @@ def test_a_sink_that_would_block_is_not_taken_for_an_empty_pipe() -> None:
         os.write(write_end, b"text")
         with pytest.raises(BlockingIOError, match="the socket of the slot"):
             Capture(read_end, Blocked(), print).drain()
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+
+def test_what_was_read_comes_before_what_is_printed_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it is not logged yet when the pipe is empty already."""
+    monkeypatch.setattr("worker.capture._CATCH_UP", DEADLINE)
+    was_read, waited_for = threading.Event(), threading.Event()
+
+    class SlowRouter(LogRouter):
+        def write_captured(self, data: bytes) -> None:
+            was_read.set()
+            assert waited_for.wait(DEADLINE)
+            super().write_captured(data)
+
+    class WatchedCapture(Capture):
+        def catch_up(self) -> None:
+            waited_for.set()
+            super().catch_up()
+
+    logged: list[str] = []
+
+    def frame(_: LogSource, text: str) -> bytes:
+        logged.append(text)
+        return b"frame"
+
+    router = SlowRouter(LogSink(FrameWriter(len, Later()), frame))
+    read_end, write_end = os.pipe()
+    try:
+        capture = WatchedCapture(read_end, router, print)
+        stream = LogStream(LogSource.STDOUT, router, capture, lambda: None, several=False)
+        os.write(write_end, b"written\n")
+        reading = threading.Thread(target=capture.drain)
+        reading.start()
+        assert was_read.wait(DEADLINE)
+        stream.write("printed\n")
+        waited_for.set()
+        reading.join()
+        assert "".join(logged) == "written\nprinted\n"
     finally:
         os.close(read_end)
         os.close(write_end)
