@@ -22,8 +22,10 @@ from worker.streams import LogStream
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Where everything is slow, order is given up after half a second: not here.
 PREAMBLE = """
 import codecs, ctypes, io, logging, os, subprocess, sys, threading, time, warnings
+type(sys.stdout._capture).catch_up.__globals__["_CATCH_UP"] = 30.0
 libc = ctypes.CDLL(None)
 class Predictor:
     def predict(self):
