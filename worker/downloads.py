@@ -146,7 +146,8 @@ class Downloader:
                 # The end of the thread: whoever waits gets it.
                 except Exception as error:
                     outcome = error
-                job.outcome.put(outcome)
+                # An answer without a length seems whole where it was cut.
+                job.outcome.put(_over() if self._connections.is_cut else outcome)
 
     def _new_client(self) -> Any:
         try:

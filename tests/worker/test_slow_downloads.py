@@ -13,6 +13,7 @@ from protocol.messages import Cancelled, Failed
 from tests.worker import slow_server
 from tests.worker.driver import worker
 from tests.worker.slow_server import RawServer, full_listener, serving
+from worker.connections import Connections
 from worker.http_libraries import load_http_libraries
 from worker.inputs import InputFailure, PreparedInputs, prepared_inputs
 from worker.options import Options
@@ -123,10 +124,22 @@ def test_it_is_one_deadline_for_all_downloads_of_a_prediction() -> None:
 # --- an end from outside ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("is_late", [False, True])
 @by_slowness
 def test_a_close_ends_an_open_in_another_thread(
-    answer: Callable[..., None], temporary: Path
+    answer: Callable[..., None],
+    is_late: bool,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Which is told so, also if those that fetch have ended before anything could be told."""
+
+    def cut_and_wait(connections: Connections, cut: Any = Connections.cut) -> None:
+        cut(connections)
+        wait_for_threads()
+
+    if is_late:
+        monkeypatch.setattr(Connections, "cut", cut_and_wait)
     inputs = PreparedInputs(ONE, Options())
     caught: list[BaseException] = []
 
