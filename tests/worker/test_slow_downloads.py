@@ -91,7 +91,10 @@ def test_the_deadline_holds_while_nobody_takes_the_connection() -> None:
         wait_for_threads()
 
 
-def test_the_deadline_holds_in_the_pause_before_another_attempt() -> None:
+def test_the_deadline_holds_in_the_pause_before_another_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("worker.downloads.ATTEMPT_PAUSE", 2 * WAIT)
     with serving(slow_server.closing) as server:
         assert "not done after 0.1 seconds" in late(f"{server.url}/x", 0.1)
         wait_for_threads()
