@@ -273,18 +273,29 @@ def test_cancelled_downloads_stand_in_nobodys_way(kind: str, tmp_path: Path) -> 
         driver.shutdown(1.0)
 
 
+RESOLVER = """
+def resolve(*_, **__):
+    print('resolving', flush=True)
+    threading.Event().wait()
+socket.getaddrinfo = resolve
+"""
+
+
 @by_kind
-def test_a_resolver_that_never_answers_does_not_keep_the_worker(kind: str, tmp_path: Path) -> None:
-    model = MODEL.format(kind=kind) + (
-        "\ndef resolve(*_, **__):\n    print('resolving', flush=True)\n"
-        "    threading.Event().wait()\n"
-        "socket.getaddrinfo = resolve\n"
-    )
+def test_a_resolver_that_never_answers_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    model = MODEL.format(kind=kind) + RESOLVER
     with worker(tmp_path, model, options={"download_timeout": 0.5}) as driver:
         driver.wait_ready()
         end = driver.predict("late", file="http://slow.example/x").end
         assert isinstance(end, Failed)
         assert "not done after 0.5 seconds" in end.error
+        driver.shutdown(1.0)
+
+
+@by_kind
+def test_a_resolver_that_never_answers_holds_up_no_cancel(kind: str, tmp_path: Path) -> None:
+    with worker(tmp_path, MODEL.format(kind=kind) + RESOLVER) as driver:
+        driver.wait_ready()
         driver.start("cancelled", file="http://slow.example/x")
         driver.wait_for_log("resolving")
         driver.cancel("cancelled")
