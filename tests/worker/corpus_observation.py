@@ -85,9 +85,10 @@ def observe(model: Model, name: str) -> Observation:
             argv=WORKERS[name],
             environment={"PYTHONWARNINGS": "ignore"} | model.environment,
             options=model.options,
-            patience=_HANGING if hangs else _PATIENCE,
+            patience=_PATIENCE,
         ) as driver:
-            observation = _Session(driver, folder, web, is_train=model.train).run(model.steps)
+            session = _Session(driver, folder, web, is_train=model.train, hangs=hangs)
+            observation = session.run(model.steps)
     text = json.dumps(for_toml(observation)).replace(folder, "<folder>").replace(web, "<web>")
     seen: Observation = json.loads(text)
     return seen
@@ -122,8 +123,11 @@ def _web() -> Iterator[str]:
 class _Session:
     """The life of one worker."""
 
-    def __init__(self, driver: Driver, folder: str, web: str, *, is_train: bool) -> None:
+    def __init__(
+        self, driver: Driver, folder: str, web: str, *, is_train: bool, hangs: bool
+    ) -> None:
         self._driver = driver
+        self._hangs = hangs
         self._is_train = is_train
         self._folder = folder
         self._web = web
@@ -133,6 +137,8 @@ class _Session:
     def run(self, steps: list[Step]) -> Observation:
         try:
             if self._set_up():
+                if self._hangs:  # only now: to start takes long on a busy machine
+                    self._driver.be_patient(_HANGING)
                 for number, step in enumerate(steps, 1):
                     self._step(str(number), step)
                 self._driver.send(Shutdown(5.0))

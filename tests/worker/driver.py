@@ -65,7 +65,7 @@ class Channel:
         self, read: Callable[[], bytes], decode: Callable[[memoryview], Any], patience: float
     ) -> None:
         """`patience`: seconds that `next` waits for a message."""
-        self._patience = patience
+        self.patience = patience
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.history: list[Any] = []
         """All messages that `next` has answered."""
@@ -74,7 +74,7 @@ class Channel:
         threading.Thread(target=self._run, daemon=True).start()
 
     def next(self) -> Any:
-        message = self._messages.get(timeout=self._patience)
+        message = self._messages.get(timeout=self.patience)
         if message is Ended:
             self._messages.put(Ended)
             raise Ended
@@ -187,6 +187,12 @@ class Driver:
             self.slots.append(
                 Channel(lambda c=connection: c.recv(65536), decode_slot_response, self.patience)  # type: ignore[misc]
             )
+
+    def be_patient(self, seconds: float) -> None:
+        """Wait so long for anything from now on."""
+        self.patience = seconds
+        for channel in (self.control, *self.slots):
+            channel.patience = seconds
 
     def wait_ready(self) -> Ready:
         """Wait for `ready`; what came before is in `setup`."""
