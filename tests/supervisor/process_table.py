@@ -92,7 +92,7 @@ def foreign(code: str, times: Times | None = None, **options: Any) -> Config:
     return Config(
         predictor_ref="predict.py",
         worker_command=(sys.executable, "-I", "-S", "-c", dedent(code)),
-        times=times or Times(),
+        times=times or Times(kill_wait=PATIENCE),  # a busy machine is no undead worker
         **options,
     )
 
