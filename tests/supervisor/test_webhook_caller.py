@@ -194,10 +194,11 @@ async def test_a_reset_is_worth_another_try() -> None:
 
 
 async def test_nobody_there_is_worth_another_try() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     async with calling() as caller:
-        result = await caller.post(message(f"http://u:hunter2@127.0.0.1:{port}/?token=hunter3"))
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))  # nobody listens, and nobody else gets the port
+            port = bound.getsockname()[1]
+            result = await caller.post(message(f"http://u:hunter2@127.0.0.1:{port}/?token=hunter3"))
     assert result.again
     assert result.problem.startswith("ConnectError")
     assert "hunter" not in result.problem
