@@ -33,6 +33,9 @@ __all__ = ["Guard", "UrlRefused", "header_bytes", "open_client", "parse_url"]
 _KEPT_CONNECTIONS: Final = 20
 """Connections at rest; those in use are bounded by who uses them."""
 
+_KEPT_FOR: Final = 5.0
+"""Seconds."""
+
 _RESOLVERS: Final = 8
 """Threads that one client may have waiting for name servers. They are none of those that the rest
 of the supervisor uses, which slow name servers hold up as little as anything else can."""
@@ -124,7 +127,7 @@ class _Transport(httpx.AsyncBaseTransport):
             ssl_context=ssl_context,
             max_connections=None,
             max_keepalive_connections=_KEPT_CONNECTIONS,
-            keepalive_expiry=5.0,
+            keepalive_expiry=_KEPT_FOR,
             network_backend=_Network(guard),
         )
         self._proxies = getproxies()
