@@ -16,7 +16,7 @@ from supervisor.config import Config, Times
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test gives up; nothing that passes comes near it."""
 
 LONG = 1000.0

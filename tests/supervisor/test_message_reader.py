@@ -15,6 +15,7 @@ from protocol.errors import FrameTooLarge, FrameTruncated, NotJson, UnexpectedMe
 from protocol.framing import encode_frame
 from supervisor.message_reader import MessageReader, discard
 from supervisor.telemetry import Telemetry
+from tests.supervisor.process_table import PATIENCE
 
 if TYPE_CHECKING:
     from trio.testing import MemoryReceiveStream, MemorySendStream, MockClock
@@ -35,7 +36,7 @@ def reading() -> tuple[MessageReader[m.SlotResponse], MemorySendStream, MemoryRe
 
 async def read_all(reader: MessageReader[m.SlotResponse]) -> list[m.SlotResponse]:
     messages = []
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         while (message := await reader.next()) is not None:
             messages.append(message)
     return messages
@@ -161,7 +162,7 @@ async def test_discarding_reads_until_the_end() -> None:
     send, receive = memory_stream_one_way_pair()
     await send.send_all(b"x" * 1_000_000)
     await send.aclose()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await discard(receive)
         assert await receive.receive_some() == b""
         await discard(BrokenStream())
