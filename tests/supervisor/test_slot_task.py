@@ -210,6 +210,33 @@ async def test_a_worker_that_dies_while_it_is_told_to_stop(
         assert trio.current_time() == begin, "nobody waits for the dead"
 
 
+@pytest.mark.parametrize("message", ["terminal", "idle"])
+@pytest.mark.parametrize("_time", range(10))  # each time either task may run first
+async def test_what_came_while_we_stood_still_ourselves_is_not_late(
+    autojump_clock: MockClock, tmp_path: Path, message: str, _time: int
+) -> None:
+    worker = FakeWorker(tmp_path)
+    async with living(worker) as life:
+        await worker.set_up()
+        job = life.submit("p1")
+        await worker.slots[0].receive()
+        job.cancel()
+        await worker.channel.receive()
+        # Between a message and the jump of the clock nobody runs.
+        if message == "terminal":
+            await worker.slots[0].say(m.Cancelled("p1"))
+            autojump_clock.jump(Times().cancel_grace)
+        else:
+            await worker.slots[0].say(m.Cancelled("p1"))
+        assert (await ending(job)).status is S.CANCELED
+        await worker.idle()
+        if message == "idle":
+            autojump_clock.jump(Times().idle_grace)
+        await wait_all_tasks_blocked()
+        life.submit("p2")
+        assert (await worker.slots[0].receive()).id == "p2"
+
+
 # --- sending ----------------------------------------------------------------------------------
 
 
