@@ -87,6 +87,8 @@ def _is_own_number(pid: int, pidfd: int) -> bool:
 def kill_descendants(worker: tuple[int, int] | None, inode: int, mark: str) -> None:
     """Kill every process that is the worker's, until none shows up any more.
 
+    Looks around once at least, however long this process was held up before.
+
     Args:
         worker: its pid and a pidfd of it, if it is known.
         inode: the number of the pipe that the worker has as fd 2.
@@ -94,11 +96,13 @@ def kill_descendants(worker: tuple[int, int] | None, inode: int, mark: str) -> N
     """
     give_up_at = time.monotonic() + _GIVE_UP
     killed = True
-    while killed and time.monotonic() < give_up_at:
+    while killed:
         members: dict[int, bytes] = {}
+        late = False
         try:
             quiet = 0
-            while quiet < _ROUNDS_QUIET and time.monotonic() < give_up_at:
+            while quiet < _ROUNDS_QUIET and not late:
+                late = time.monotonic() > give_up_at
                 quiet += 1
                 for pid, started in find_members(worker, inode, mark, members):
                     members[pid] = started
@@ -110,6 +114,7 @@ def kill_descendants(worker: tuple[int, int] | None, inode: int, mark: str) -> N
             killed = False
             for pid, started in reversed(members.items()):
                 killed |= _send(pid, started, signal.SIGKILL)
+        killed = killed and not late
 
 
 def find_members(
