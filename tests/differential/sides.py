@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NotSettled", "Sides"]
 
-_SETTLE_LIMIT = 3.0
-"""Seconds in which the slot of a server has to be free again."""
+_LOST_AFTER = 3.0
+"""Seconds after which coglet's server has lost a slot that is not free again."""
 
 
 class NotSettled(Exception):
@@ -135,7 +135,9 @@ def _after(server: Server, ask: Ask, id: str, is_answered: Callable[[], bool]) -
 
 def _settle(server: Server) -> None:
     """Wait until the slot is free: coglet answers before it is, and refuses who comes then (H1)."""
-    deadline = time.monotonic() + min(_SETTLE_LIMIT, start_limit())
+    # Ours loses none: there it is only a matter of how busy the machine is.
+    limit = _LOST_AFTER if server.cell.server == "coglet" else start_limit()
+    deadline = time.monotonic() + limit
     while True:
         try:
             status = server.http.get("/health-check").json()["status"]
