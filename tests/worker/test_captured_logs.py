@@ -501,6 +501,42 @@ def test_what_was_read_comes_before_what_is_printed_then(monkeypatch: pytest.Mon
         os.close(write_end)
 
 
+def test_a_little_is_left_in_the_pipe_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the supervisor finds it, should its writer now end the process."""
+    read_end, write_end = os.pipe()
+    pauses = []
+    logged = []
+
+    class Router:
+        turn = None
+
+        def captured(self) -> Router:
+            return self
+
+        def settle_all(self) -> None:
+            pass
+
+        def write_captured(self, data: bytes) -> None:
+            logged.append(data)
+
+    def pause(seconds: float) -> None:
+        pauses.append((seconds > 0, bool(capture.waiting(0, 1)), len(logged)))
+
+    monkeypatch.setattr("worker.capture.sleep", pause)
+    capture = Capture(read_end, Router(), print)
+    try:
+        os.write(write_end, b"the reason\n")
+        os.close(write_end)
+        capture.start()
+        for thread in threading.enumerate():
+            if thread.name == "coglet-capture":
+                thread.join(DEADLINE)
+    finally:
+        os.close(read_end)
+    assert pauses == [(True, True, 0)]
+    assert logged == [b"the reason\n"]
+
+
 def test_a_model_may_replace_sleep(tmp_path: Path) -> None:
     model = """
 import os, threading, time

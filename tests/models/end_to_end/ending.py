@@ -62,9 +62,12 @@ class Predictor:
         os._exit(3)
 
     def abort(self, seconds: float) -> None:
-        """An end by glibc, which says why on its way out."""
+        """An end by glibc, which says why on its way out.
+
+        With the GIL held: else a thread may read the reason before the end, should that be late.
+        """
         memory = ctypes.create_string_buffer(64)
-        ctypes.CDLL(None).free(ctypes.c_void_p(ctypes.addressof(memory) + 8))
+        ctypes.PyDLL(None).free(ctypes.c_void_p(ctypes.addressof(memory) + 8))
 
 
 class DiesAfterAnswer:
