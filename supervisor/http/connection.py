@@ -60,24 +60,30 @@ class Connections:
         self._draining = draining
         self._tls = tls
         self._context = WorkerContext(None)
-        self._open = 0
+        self._served = 0
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve a connection until it ends, or refuse it if there are too many.
 
         Whatever goes wrong inside ends this connection only.
         """
-        self._open += 1
         try:
-            if self._open <= self._max:
-                await self._serve(stream)
+            if self._served < self._max:
+                await self._serve_counted(stream)
             elif self._tls is None:  # a handshake would cost more than it tells
                 await _refuse(stream)
         except* Exception as errors:
             log.error("a connection failed", exc_info=errors)  # noqa: TRY400 - in a group
         finally:
-            self._open -= 1
             await trio.aclose_forcefully(stream)
+
+    async def _serve_counted(self, stream: trio.SocketStream) -> None:
+        # One that is refused takes no place: who tries again and again would keep all others out.
+        self._served += 1
+        try:
+            await self._serve(stream)
+        finally:
+            self._served -= 1
 
     async def _serve(self, accepted: trio.SocketStream) -> None:
         try:

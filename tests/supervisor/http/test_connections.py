@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import httpx
@@ -102,6 +103,27 @@ async def test_one_connection_too_many_is_told_so(serve: Serve) -> None:
                 if (await read_answer(fourth))[0] == 200:
                     break
         await second.aclose()
+
+
+async def test_those_that_are_refused_take_no_place(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.http.connection.REFUSAL_TIME", 600)
+    async with serve(limits=Limits(max_connections=1)) as running, AsyncExitStack() as refused:
+        first = await running.connect()
+        await first.send_all(message())
+        assert (await read_answer(first))[0] == 200
+        # None of them reads on, or leaves.
+        for _ in range(3):
+            stream = await refused.enter_async_context(await running.connect())
+            assert (await read_answer(stream))[0] == 503
+        await first.aclose()
+        while True:
+            stream = await refused.enter_async_context(await running.connect())
+            await stream.send_all(message())
+            if (await read_answer(stream))[0] == 200:
+                break
+            await trio.sleep(0.05)
 
 
 async def test_a_silent_connection_is_closed(serve: Serve) -> None:
