@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,8 +74,11 @@ async def test_a_client_without_a_handshake_is_dropped_in_time(serve: Serve, fir
         serve(tls_cert=CERT, tls_key=KEY, times=times) as running,
         await running.connect() as stream,
     ):
-        await stream.send_all(first)
-        assert b"HTTP" not in await read_to_end(stream)
+        got = b""
+        with suppress(trio.BrokenResourceError):  # reset, if it sends when its time is over
+            await stream.send_all(first)
+            got = await read_to_end(stream)
+        assert b"HTTP" not in got
 
 
 async def test_a_client_that_does_not_trust_us_disturbs_nobody(
