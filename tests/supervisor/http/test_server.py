@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import httpx
@@ -223,9 +224,15 @@ async def test_a_body_too_large_by_its_length_is_413_before_it_is_sent(serve: Se
         assert await stream.receive_some() == b""
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a client takes to send what nobody wants, it is not reset."""
+    monkeypatch.setattr("supervisor.http.client_stream.LINGER", 600)
+
+
 @pytest.mark.parametrize("chunked", [True, False])
 async def test_a_client_that_goes_on_sending_still_reads_its_413(
-    service: FakeService, serve: Serve, chunked: bool
+    service: FakeService, serve: Serve, patient: None, chunked: bool
 ) -> None:
     data = b"z" * 5_000_000
     head = message(data)[: -len(data)]
@@ -259,7 +266,7 @@ async def test_a_client_that_goes_on_sending_still_reads_its_413(
     ],
 )
 async def test_broken_http_is_answered_in_json_and_closed(
-    serve: Serve, data: bytes, status: int
+    serve: Serve, patient: None, data: bytes, status: int
 ) -> None:
     async with serve() as running, await running.connect() as stream:
         await stream.send_all(data)
@@ -364,9 +371,15 @@ async def test_the_limit_of_a_header_is_exact(serve: Serve, size: int, status: i
             await stream.send_all(_request_of(size))
             assert (await read_answer(stream))[0] == status
         async with await running.connect() as stream:  # not the first on its connection
-            await stream.send_all(_request_of(100) + _request_of(size))
+            await stream.send_all(_request_of(100))
             assert (await read_answer(stream))[0] == 503
+            await stream.send_all(_request_of(size))
             assert (await read_answer(stream))[0] == status
+        async with await running.connect() as stream:  # nor the first of those sent together
+            await stream.send_all(_request_of(100) + _request_of(size))
+            await stream.send_eof()
+            answers = await read_to_end(stream)
+            assert re.findall(rb"HTTP/1\.1 (\d+) ", answers) == [b"503", b"%d" % status]
 
 
 @pytest.mark.parametrize(
