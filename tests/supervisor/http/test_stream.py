@@ -22,6 +22,7 @@ from supervisor.job import FOLLOWERS_MAX, Job
 from supervisor.state.history import LAG_MAX
 from supervisor.state.prediction import Prediction
 from tests.supervisor.fake_worker import EXITED, FakeWorker
+from tests.supervisor.process_table import until
 from tests.supervisor.served import Served, serving
 
 if TYPE_CHECKING:
@@ -287,6 +288,12 @@ async def listening(tmp_path: Path) -> AsyncIterator[Listening]:
 BODY = {"id": "p1", "input": {"text": "hi"}}
 
 
+async def left(job: Any, readers: int) -> None:
+    """Wait until the server has seen that no more than so many read, and done what follows."""
+    await until(lambda: job.followers == readers)
+    await wait_all_tasks_blocked()
+
+
 async def test_events_arrive_as_they_happen(tmp_path: Path) -> None:
     async with (
         listening(tmp_path) as server,
@@ -341,10 +348,10 @@ async def test_the_last_reader_of_what_was_asked_for_as_a_stream_cancels_it(
                 await client.event()
                 await other.ask("GET", "/predictions/p1/stream")
                 await other.event()
-            await wait_all_tasks_blocked(0.05)
             job = server.service.find("p1")
             assert job is not None
-            assert (job.followers, job.cancel_requested) == (1, False), "another reads"
+            await left(job, 1)
+            assert not job.cancel_requested, "another reads"
         cancel = await server.worker.channel.receive()
         assert isinstance(cancel, m.Cancel)
         assert (cancel.id, job.followers) == ("p1", 0)
@@ -358,8 +365,8 @@ async def test_who_only_looks_on_cancels_nothing(tmp_path: Path) -> None:
             async with server.connect() as client:
                 await client.ask(method, path, body=BODY if method == "PUT" else None)
                 await client.event()
-        await wait_all_tasks_blocked(0.05)
-        assert (job.followers, job.cancel_requested) == (0, False)
+        await left(job, 0)
+        assert not job.cancel_requested
 
 
 @pytest.mark.parametrize("how", ["gap", "head"])
@@ -399,10 +406,10 @@ async def test_who_would_not_have_waited_cancels_nothing(tmp_path: Path) -> None
             await client.ask("POST", "/predictions", "prefer: respond-async", body=BODY)
             await server.worker.slots[0].receive()
             await client.event()
-        await wait_all_tasks_blocked(0.05)
         job = server.service.find("p1")
         assert job is not None
-        assert (job.followers, job.cancel_requested) == (0, False)
+        await left(job, 0)
+        assert not job.cancel_requested
 
 
 async def test_a_reader_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
