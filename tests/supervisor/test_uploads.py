@@ -16,6 +16,7 @@ import trio.testing
 from protocol.messages import FileKind, FileOutput, Trace
 from supervisor.outputs import OutputUnreadable, open_file
 from supervisor.uploads import Destination, Uploader, UploadFailed, file_headers
+from tests.supervisor.process_table import until
 from tests.supervisor.receiver import OK, Received, always, answer, in_turn, never, receiving
 
 if TYPE_CHECKING:
@@ -293,10 +294,15 @@ async def test_certificates_that_cannot_be_loaded(
     assert str(tmp_path) not in reason
 
 
-async def test_no_answer(file: Path) -> None:
-    async with receiving(never) as receiver:
-        reason = await failure(file, receiver.url, patience=0.05)
-    assert reason == "127.0.0.1: it took nothing, or did not answer, for 0.05 s"
+async def test_no_answer(file: Path, mock_clock: MockClock) -> None:
+    async def respond(received: Received) -> bytes:
+        await trio.testing.wait_all_tasks_blocked()  # it waits for the answer, and nothing else
+        mock_clock.jump(2)
+        return await never(received)
+
+    async with receiving(respond) as receiver:
+        reason = await failure(file, receiver.url, patience=2)
+    assert reason == "127.0.0.1: it took nothing, or did not answer, for 2 s"
     assert receiver.begun == 4
 
 
@@ -387,20 +393,22 @@ async def test_a_try_that_failed_lets_others_go_first(file: Path) -> None:
         receiving(respond) as receiver,
         uploading() as uploader,
         one_by_one(uploader, file) as begin,
+        trio.open_nursery() as nursery,
     ):
         for number in range(16):
             begin(f"{receiver.url}/{number}")
-        await receiver.wait_begun(16)
-        begin(f"{receiver.url}/other")
-        await trio.testing.wait_all_tasks_blocked(0.05)
-        go_on.send_nowait(answer(503))
-        await receiver.wait_begun(17)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert begun[16:] == ["/other"]
-        go_on.send_nowait(OK)
-        await receiver.wait_begun(18)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert begun[17] in begun[:16]
+        await until(lambda: len(begun) == 16)
+        with await opened(file) as other:  # so that it has nothing to wait for but its place
+            url, headers = httpx.URL(f"{receiver.url}/other"), file_headers(other, "p1", None)
+            nursery.start_soon(uploader.put, other, url, headers)
+            await trio.testing.wait_all_tasks_blocked()
+            go_on.send_nowait(answer(503))
+            await until(lambda: len(begun) > 16)
+            assert begun[16:] == ["/other"]
+            go_on.send_nowait(OK)
+            await until(lambda: len(begun) > 17)
+            assert begun[17] in begun[:16]
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_receiver_that_takes_a_little_now_and_then_is_given_up(
