@@ -146,7 +146,7 @@ async def test_errors_are_those_of_httpx() -> None:
     async with receiving(always(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nx")) as receiver:
         with pytest.raises(httpx.ReadTimeout):
             async with open_client(guard=ALWAYS) as client:
-                await client.get(receiver.url, timeout=0.05)
+                await client.get(receiver.url, timeout=httpx.Timeout(None, read=0.05))
 
 
 async def test_slow_name_servers_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
