@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+from functools import partial
+from operator import call
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +17,7 @@ from worker.sdk import CancelationException
 from worker.thread_interrupter import ThreadInterrupter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def nothing_arrived() -> bool:
@@ -30,6 +32,9 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+    def go_on(self, seconds: float) -> None:
+        self.now += seconds
 
 
 @pytest.fixture
@@ -84,18 +89,21 @@ def test_nothing_is_raised_outside_of_calls(interrupter: SignalInterrupter) -> N
 def test_exceptions_leave_time_in_between(interrupter: SignalInterrupter, clock: Clock) -> None:
     interrupter.begin("p1")
 
+    # A signal may come at any moment: what makes the exception due stands in the block.
+    def wait_after(change: Callable[..., None], *args: object) -> None:
+        change(*args)
+        threading.Event().wait()
+
     def model() -> str:
         with pytest.raises(CancelationException):
-            threading.Event().wait()
-        clock.now += RAISE_EVERY * 0.9
+            wait_after(interrupter.request, "p1", nothing_arrived)
+        clock.go_on(RAISE_EVERY * 0.9)
         for _ in range(100):
             signal.raise_signal(INTERRUPT)
-        clock.now += RAISE_EVERY * 0.2
         with pytest.raises(CancelationException):
-            threading.Event().wait()
+            wait_after(clock.go_on, RAISE_EVERY * 0.2)
         return "cleaned up"
 
-    interrupter.request("p1", nothing_arrived)
     assert interrupter.call(model) == "cleaned up"
     assert interrupter.finish()
 
@@ -114,12 +122,12 @@ class Counting(ThreadInterrupter):
 
 def test_the_time_for_clean_up_begins_when_a_blocking_call_has_ended(clock: Clock) -> None:
     interrupter = Counting(clock)
-    inside, raised, disturbed = threading.Event(), threading.Event(), threading.Event()
+    raised, disturbed = threading.Event(), threading.Event()
 
     def model() -> None:
         try:
-            inside.set()
-            left.recv(1)  # one call into C, in which nothing can be raised
+            # One call into C, which says that it has begun: nothing can be raised in it.
+            list(map(call, (partial(left.send, b"x"), partial(left.recv, 1))))
         except CancelationException:
             raised.set()
         try:
@@ -138,7 +146,7 @@ def test_the_time_for_clean_up_begins_when_a_blocking_call_has_ended(clock: Cloc
     with left, right:
         thread = threading.Thread(target=serve)
         thread.start()
-        inside.wait()
+        right.recv(1)
         interrupter.request("p1", nothing_arrived)
         interrupter.asked.acquire()
         clock.now = 0.8 * RAISE_EVERY
