@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.messages import Done, WorkerLog
-from tests.worker.driver import worker
-from worker.engines.loop_watch import blocking_place
+from tests.worker.driver import DEADLINE, worker
+from worker.engines.loop_watch import LoopWatch, blocking_place
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -59,6 +59,21 @@ def stack(*files: str) -> FrameType:
 )
 def test_the_place(files: list[str], place: str | None) -> None:
     assert blocking_place(stack(*files)) == place
+
+
+def test_what_was_asked_is_not_asked_again_by_who_looks_later() -> None:
+    """Or the loop would owe an answer for less time than a moment before."""
+    asked: list[object] = []
+    told = threading.Event()
+    watch = LoopWatch(asked.append, 0.2, lambda _: told.set(), "")
+    watch.start()
+    # The watch waits for a prediction; or it has not even begun, and then this shows nothing.
+    threading.Event().wait(0.1)
+    watch.idle()
+    watch.began()
+    assert told.wait(DEADLINE)  # it has looked
+    watch.stop()
+    assert len(asked) == 1
 
 
 def warnings(messages: list[object]) -> list[str]:

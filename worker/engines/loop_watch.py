@@ -54,6 +54,8 @@ class LoopWatch:
         self._tell = tell
         self._remedy = remedy
         self._main_thread = threading.main_thread().ident or 0
+        self._lock = threading.Lock()
+        """Held by who asks: two threads do, and the first one's time counts."""
         self._asked_at: float | None = None
         self._running = 0
         self._awake = threading.Event()
@@ -90,8 +92,10 @@ class LoopWatch:
             self._awake.clear()
 
     def _ask(self) -> None:
-        self._asked_at = time.monotonic()
-        self._on_loop(self._answer)
+        with self._lock:
+            if self._asked_at is None:
+                self._asked_at = time.monotonic()
+                self._on_loop(self._answer)
 
     def _answer(self) -> None:
         self._asked_at = None
