@@ -136,8 +136,8 @@ def test_not_when_set_up_was_interrupted(tmp_path: Path) -> None:
 
 def test_when_set_up_has_gone_on_to_its_end(tmp_path: Path) -> None:
     setup = """
-        print("blocking")
         try:
+            print("blocking")
             time.sleep(600)
         except BaseException:
             pass
