@@ -122,7 +122,7 @@ def test_no_item_waits_for_the_next_one(tmp_path: Path, loop_worker: LoopWorker,
     [
         "return itertools.count()",
         "return items()",
-        "return [big for _ in range(200_000)]",
+        "return [big] * 5_000_000",  # for minutes
     ],
 )
 def test_items_that_wait_for_nothing_leave_room_for_others(
@@ -350,19 +350,18 @@ def test_a_cancel_does_not_stand_in_line_behind_logs(loop_worker: LoopWorker) ->
     model = """
 class Predictor:
     async def predict(self) -> str:
-        for number in range(100_000):
+        number = 0
+        while True:
             print("line", number)
+            number += 1
             await sleep(0)
-        return "too late"
 """
     with loop_worker(model) as driver:
         driver.wait_ready()
         driver.start()
         driver.wait_for_log("line 0\n")
         driver.cancel()
-        result = driver.result()
-        assert result.end == Cancelled("p1")
-        assert "line 99999\n" not in result.logs
+        assert driver.result().end == Cancelled("p1")
 
 
 def test_cancel_closes_an_async_generator(loop_worker: LoopWorker) -> None:
@@ -445,25 +444,28 @@ class Predictor:
     assert seen[Cancelled] >= 1, seen
 
 
-def test_the_loop_tells_when_it_last_turned(loop_worker: LoopWorker) -> None:
+def test_the_loop_tells_when_it_last_turned(tmp_path: Path, loop_worker: LoopWorker) -> None:
     model = """
 class Predictor:
-    async def predict(self) -> str:
+    async def predict(self, go: str) -> str:
         print("blocking")
-        time.sleep(1.0)
+        open(go).read()
         return "ok"
 """
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
     with loop_worker(model) as driver:
         driver.wait_ready()
         idle = driver.healthcheck("ping_1").loop_idle
         assert idle is not None
-        driver.start()
+        driver.start(go=str(fifo))
         driver.wait_for_log("blocking")
         seen = 0.0
         number = 0
         while seen < 0.6:
             number += 1
             seen = driver.healthcheck(f"ping_b{number}").loop_idle or 0.0
+        fifo.write_text("")
         assert driver.result().outputs == ["ok"]
 
 
