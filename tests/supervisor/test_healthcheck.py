@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import memory_stream_one_way_pair, wait_all_tasks_blocked
 
 from protocol.messages import Healthcheck, HealthcheckResult, HealthStatus
 from supervisor.healthcheck import HealthcheckCalls
@@ -67,6 +67,27 @@ async def test_an_answer_that_does_not_come(autojump_clock: MockClock) -> None:
     await asked.call()
     assert trio.current_time() - begin == pytest.approx(10.0)
     assert asked.answers == ["healthcheck timed out"]
+
+
+@pytest.mark.parametrize("_time", range(10))  # each time either task may run first
+async def test_an_answer_that_came_while_we_stood_still_ourselves_is_not_late(
+    mock_clock: MockClock, _time: int
+) -> None:
+    asked = Asked()
+    worker, supervisor = memory_stream_one_way_pair()
+
+    async def read() -> None:
+        await supervisor.receive_some()
+        asked.answer("hc_1", healthy=True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        nursery.start_soon(asked.call)
+        await wait_all_tasks_blocked()
+        await worker.send_all(b"x")
+        # Nobody runs between the two.
+        mock_clock.jump(10)
+    assert asked.answers == [None]
 
 
 async def test_a_question_that_is_too_old_is_asked_anew_and_its_answer_ignored(
