@@ -33,6 +33,20 @@ _FROM_CHECKOUT = (
 COMMAND = (str(_SCRIPT),) if _SCRIPT.exists() else (sys.executable, "-P", "-c", _FROM_CHECKOUT)
 """The console script; where the project is not installed, what it would do."""
 
+_GRACES = (
+    "--cancel-grace",
+    "--shutdown-grace",
+    "--term-grace",
+    "--kill-wait",
+    "--orphan-wait",
+    "--last-read",
+    "--last-answers",
+    "--idle-grace",
+)
+PATIENT = tuple(part for option in _GRACES for part in (option, "100"))
+"""Options of a server that gives nothing up, and ends nothing by force, before a test has failed:
+what comes `within(10)` there has come by itself."""
+
 
 def within(seconds: float) -> Any:
     """A deadline, three times as generous in CI."""
