@@ -13,7 +13,11 @@ from tests.end_to_end.processes import Watch
 from tests.end_to_end.server import serving, within
 
 
-@pytest.mark.parametrize("how", ["wait_with_child_and_gil", "wait_uninterruptible", "wait"])
+# None of these ends before the test fails: a worker that finds itself alone ends after a while, but
+# not without the GIL, and nothing that has left its session.
+@pytest.mark.parametrize(
+    "how", ["wait_with_child_and_gil", "wait_uninterruptible", "wait_with_children"]
+)
 async def test_a_killed_supervisor_leaves_no_process(how: str) -> None:
     async with serving("ending.py:Predictor") as server, trio.open_nursery() as nursery:
         pid = int(await server.output())
@@ -24,7 +28,7 @@ async def test_a_killed_supervisor_leaves_no_process(how: str) -> None:
         assert pid in family
         watch = Watch(family)
         os.kill(server.pid, signal.SIGKILL)
-        with within(2):
+        with within(10):
             await watch.ended()
         assert server.marked() == set()
         nursery.cancel_scope.cancel()
@@ -41,6 +45,6 @@ async def test_a_supervisor_killed_during_set_up_leaves_no_process() -> None:
             await server.said("setting up")
         watch = Watch(server.family())
         os.kill(server.pid, signal.SIGKILL)
-        with within(2):
+        with within(10):
             await watch.ended()
         assert server.marked() == set()
