@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 from collections import defaultdict
 from pathlib import Path
 
@@ -58,14 +59,30 @@ def marked(name: str, value: str) -> set[int]:
     return found
 
 
+def is_guard(pid: int) -> bool:
+    """Whether it is the guard of a worker."""
+    try:
+        return b"guard_program.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 class Watch:
-    """Waits for the end of processes that are no children of ours."""
+    """Sees the end of processes that are no children of ours."""
 
     def __init__(self, pids: set[int]) -> None:
         self._pidfds = {}
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 self._pidfds[pid] = os.pidfd_open(pid)
+
+    def running(self) -> set[int]:
+        """Those that have not ended. Not to be asked after `ended`."""
+        poll = select.poll()
+        for pidfd in self._pidfds.values():
+            poll.register(pidfd, select.POLLIN)
+        over = {pidfd for pidfd, _ in poll.poll(0)}
+        return {pid for pid, pidfd in self._pidfds.items() if pidfd not in over}
 
     async def ended(self) -> None:
         """Return when the last of them has ended."""

@@ -8,11 +8,21 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.end_to_end.processes import Watch
-from tests.end_to_end.server import COMMAND, MODELS, Server, environment, serving, within
+from tests.end_to_end.processes import Watch, is_guard
+from tests.end_to_end.server import (
+    COMMAND,
+    MODELS,
+    PATIENT,
+    Server,
+    environment,
+    serving,
+    within,
+)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SHORT = ("--grace", "0.1", "--cancel-grace", "0.5", "--shutdown-grace", "0.5", "--term-grace", "1")
+SHORT = (*PATIENT, "--grace", "0.1", "--cancel-grace", "0.5", "--shutdown-grace", "0.5")
+SHORT += ("--term-grace", "1")
+"""What runs is ended by force soon; what that leaves behind is waited for."""
 
 
 @pytest.fixture
@@ -32,10 +42,14 @@ def left_in(temporary: Path) -> list[str]:
 
 
 async def ends_cleanly(server: Server, number: signal.Signals, temporary: Path) -> None:
-    watch = Watch(server.family())
+    family = server.family()
+    watch = Watch(family)
+    guards = {pid for pid in family if is_guard(pid)}
     with within(30):
         assert await server.stop(number) == 0
-    with within(2):
+    # It has waited for all of them, but for its guard no longer than a moment.
+    assert watch.running() <= guards
+    with within(10):
         await watch.ended()
     assert server.marked() == set()
     assert left_in(temporary) == []
@@ -44,7 +58,7 @@ async def ends_cleanly(server: Server, number: signal.Signals, temporary: Path) 
 
 @pytest.mark.parametrize("number", [*SIGNALS, signal.SIGHUP, signal.SIGQUIT])
 async def test_an_idle_server_ends_and_leaves_nothing(number, temporary) -> None:
-    async with serving("echo.py:Predictor", TMPDIR=str(temporary)) as server:
+    async with serving("echo.py:Predictor", *PATIENT, TMPDIR=str(temporary)) as server:
         assert await server.output(text="once") == "once"
         await ends_cleanly(server, number, temporary)
 
@@ -77,7 +91,7 @@ async def test_a_server_that_is_setting_up_ends_and_leaves_nothing(number, tempo
 
 
 async def test_what_was_accepted_is_finished_first(temporary) -> None:
-    async with serving("sleeper.py:Predictor", TMPDIR=str(temporary)) as server:
+    async with serving("sleeper.py:Predictor", *PATIENT, TMPDIR=str(temporary)) as server:
         answers = []
 
         async def ask() -> None:
