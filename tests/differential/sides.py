@@ -29,6 +29,9 @@ __all__ = ["NotSettled", "Sides"]
 _LOST_AFTER = 3.0
 """Seconds after which coglet's server has lost a slot that is not free again."""
 
+_ONLY_OURS = {"COGLET_CANCEL_GRACE": "100"}
+"""A worker of ours is not ended, and replaced, because a busy machine is slow to cancel."""
+
 
 class NotSettled(Exception):
     """A server has no slot any more: coglet's loses one now and then. Only another one helps."""
@@ -45,7 +48,7 @@ class Sides:
                 1,
                 has_schema=stage.has_schema,
                 is_train=stage.is_train,
-                variables=stage.variables,
+                variables={**stage.variables, **(_ONLY_OURS if name == "ours" else {})},
             )
             for name in ("coglet", "ours")
         }

@@ -17,7 +17,7 @@ import trio
 from tests.end_to_end.conftest import MEASURED
 from tests.end_to_end.interpreters import bare_environment, install_what_the_worker_needs
 from tests.end_to_end.processes import descendants
-from tests.end_to_end.server import serving, within
+from tests.end_to_end.server import PATIENT, serving, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,9 @@ async def test_it_predicts(torch_python: Path) -> None:
 
 
 async def test_it_is_cancelled_in_the_middle_of_the_inference(torch_python: Path) -> None:
-    async with serving("network.py:Predictor", "--python", str(torch_python)) as server:
+    # Patient: the worker is not ended, and replaced, for being slow.
+    command = ("network.py:Predictor", "--python", str(torch_python), *PATIENT)
+    async with serving(*command) as server:
         answers: list[dict[str, Any]] = []
 
         async def ask() -> None:
