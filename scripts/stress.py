@@ -256,6 +256,7 @@ async def fill_memory() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     options = ["--max-concurrency", "2", "--max-connections", str(IDLE + 10)]
+    options += ["--idle-timeout", "1h"]  # however long the big things take
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(serving(*options))
         start = memory(server.pid, "VmRSS")
