@@ -370,7 +370,7 @@ async def test_a_host_that_hangs_does_not_hold_up_others(file: Path) -> None:
     async with (
         receiving(never) as hanging,
         receiving(always(OK)) as well,
-        uploading() as uploader,
+        uploading(patience=600) as uploader,
         one_by_one(uploader, file) as begin,
     ):
         for _ in range(100):
