@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.regular_file import NotRegularFile, open_regular
+from tests.open_files import open_files
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_a_regular_file_is_read(tmp_path: Path) -> None:
@@ -28,11 +25,10 @@ def test_a_regular_file_is_read(tmp_path: Path) -> None:
 def test_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    before = open_descriptors()
     with pytest.raises(NotRegularFile) as caught:
         open_regular(str(path), os.O_RDONLY)
     assert str(caught.value) == f"{str(path)!r} is not a regular file"
-    assert open_descriptors() == before
+    assert open_files(tmp_path) == []
 
 
 def test_a_name_may_be_bytes() -> None:
@@ -41,10 +37,9 @@ def test_a_name_may_be_bytes() -> None:
 
 
 def test_a_folder_is_called_one(tmp_path: Path) -> None:
-    before = open_descriptors()
     with pytest.raises(IsADirectoryError, match="Is a directory"):
         open_regular(str(tmp_path), os.O_RDONLY)
-    assert open_descriptors() == before
+    assert open_files(tmp_path) == []
 
 
 def test_a_socket_is_an_error_of_the_system(tmp_path: Path) -> None:

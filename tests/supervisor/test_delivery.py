@@ -22,6 +22,7 @@ from supervisor.service import PredictionService
 from supervisor.supervision import Supervision
 from supervisor.telemetry import Telemetry
 from supervisor.uploads import Uploader
+from tests.open_files import open_files
 from tests.supervisor.fake_worker import CRASHED, EXITED, FakeWorker, Life, ending, living
 from tests.supervisor.receiver import OK, Received, always, answer, receiving
 
@@ -331,22 +332,6 @@ async def test_no_file_stays_open_and_no_folder_stays(tmp_path: Path) -> None:
             await trio.lowlevel.checkpoint()  # the last folder is being removed, on a thread
         # One, if it is never at rest for longer than connections are kept.
         assert life.receiver.connections < 50
-
-
-def open_files(folder: Path) -> list[str]:
-    """What this process has open below `folder`, also if it has been deleted."""
-    return [
-        target
-        for name in os.listdir("/proc/self/fd")
-        if (target := read_link(f"/proc/self/fd/{name}")).startswith(str(folder))
-    ]
-
-
-def read_link(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except FileNotFoundError:  # the descriptor by which the list was read
-        return ""
 
 
 # --- what goes wrong --------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import trio
 from protocol.messages import FileKind, FileOutput
 from protocol.spill import write_spill
 from supervisor.outputs import OutputUnreadable, collect_file
+from tests.open_files import open_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +123,7 @@ async def test_a_foreign_workers_file_may_lie_anywhere(folder: Path, tmp_path: P
 @pytest.mark.parametrize("anywhere", [False, True])
 @pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "nul", "loop", "long", "socket"])
 async def test_what_is_no_file_is_refused_at_once_and_leaks_nothing(
-    folder: Path, kind: str, anywhere: bool
+    folder: Path, tmp_path: Path, kind: str, anywhere: bool
 ) -> None:
     path = folder / "out.png"
     match kind:
@@ -138,12 +139,10 @@ async def test_what_is_no_file_is_refused_at_once_and_leaks_nothing(
             path = folder / ("x" * 5000)
         case "socket":
             os.mknod(path, stat.S_IFSOCK | 0o600)
-    await trio.to_thread.run_sync(int)  # a thread's own descriptors exist from here on
-    before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OutputUnreadable) as caught:
         await collect(path, folder, anywhere=anywhere)
     assert repr(str(path)) in str(caught.value)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files(tmp_path) == []
 
 
 async def test_a_device_of_a_foreign_worker_is_not_read(folder: Path) -> None:
@@ -210,12 +209,10 @@ async def test_a_spill_file_lies_directly_in_the_folder_and_is_regular(
             path.mkdir()
         case "nul":
             path = folder / "spill\0.json"
-    await trio.to_thread.run_sync(int)
-    before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(OutputUnreadable, match="Output cannot be read: "):
         await spilled(path, folder)
     assert secret.read_text() == "1"
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files(tmp_path) == []
 
 
 async def test_a_spill_file_larger_than_the_limit_is_not_read(folder: Path) -> None:
