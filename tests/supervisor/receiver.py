@@ -6,6 +6,7 @@ import hashlib
 import socket
 import struct
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
@@ -120,7 +121,9 @@ async def receiving(respond: Respond) -> AsyncIterator[Receiver]:
     """A receiver that runs while the block does."""
     receiver = Receiver(respond)
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, receiver.serve, 0)
+        # Not at every address: at 127.0.0.2 nobody is to answer.
+        serve = partial(trio.serve_tcp, host="127.0.0.1")
+        listeners = await nursery.start(serve, receiver.serve, 0)
         receiver.port = listeners[0].socket.getsockname()[1]
         yield receiver
         nursery.cancel_scope.cancel()
