@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from supervisor.outgoing import Guard, UrlRefused, open_client
+from tests.closed_port import closed_port
 from tests.supervisor.receiver import OK, Receiver, always, receiving
 
 if TYPE_CHECKING:
@@ -134,9 +135,7 @@ async def test_what_cannot_be_followed_is_refused_or_no_url(url: str) -> None:
 
 
 async def test_errors_are_those_of_httpx() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(httpx.ConnectError):
+    with closed_port() as port, pytest.raises(httpx.ConnectError):
         await get(f"http://127.0.0.1:{port}/")
     with pytest.raises(httpx.ConnectError, match="cannot be resolved"):
         await get("http://name.invalid/")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -20,6 +19,7 @@ from protocol.messages import Trace
 from supervisor.config import Config, WorkerOptions
 from supervisor.outgoing import parse_url
 from supervisor.webhook_caller import ANSWER_TIMEOUT, HttpCaller, Message, Outcome
+from tests.closed_port import closed_port
 from tests.supervisor.receiver import (
     OK,
     Receiver,
@@ -199,9 +199,7 @@ async def test_a_reset_is_worth_another_try() -> None:
 
 async def test_nobody_there_is_worth_another_try() -> None:
     async with calling() as caller:
-        with socket.socket() as bound:
-            bound.bind(("127.0.0.1", 0))  # nobody listens, and nobody else gets the port
-            port = bound.getsockname()[1]
+        with closed_port() as port:
             result = await caller.post(message(f"http://u:hunter2@127.0.0.1:{port}/?token=hunter3"))
     assert result.again
     assert result.problem.startswith("ConnectError")

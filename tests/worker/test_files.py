@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
+from tests.closed_port import closed_port
 from tests.worker.driver import worker
 from worker.inputs import InputFailure, prepared_inputs
 from worker.options import Options
@@ -249,9 +250,9 @@ def test_a_connection_that_stays_broken(server: Server) -> None:
 
 
 def test_nobody_listens() -> None:
-    with Server() as gone:
-        url = gone.url
-    assert refusal(f"{url}/x") == f"file: {url}/x: cannot connect: Connection refused"
+    with closed_port() as port:
+        url = f"http://127.0.0.1:{port}/x"
+        assert refusal(url) == f"file: {url}: cannot connect: Connection refused"
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[", "http://a b/", "https://\0/", "http://:x/"])
