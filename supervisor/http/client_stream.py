@@ -7,7 +7,8 @@ first is answered.
 How long the next byte may take depends on what the connection is doing:
 
 - before a request: `header_timeout` for the first one, `idle_timeout` between two;
-- inside a header: `header_timeout` for all of it, however often a byte arrives;
+- inside a header: `header_timeout` for all of it, however often a byte arrives; one that was
+  begun before the answer to the request before it was complete has that time from there;
 - inside a body: `body_timeout` for each 64 KiB of it, however often a byte arrives;
 - while the answer is pending: for ever.
 
@@ -132,6 +133,15 @@ class ClientStream(trio.abc.Stream):
                 self._open.discard(request)
                 self._silent_until = trio.current_time() + self._times.idle_timeout
                 self.rearm()
+
+    def header_begun(self) -> None:
+        """The header of the next request has begun with what has been read from here already.
+
+        We cannot tell ourselves what came, while a request was open, behind that one's end.
+        """
+        if self._header_since is None:
+            self._header_since = trio.current_time()
+            self.rearm()
 
     # --- reading -------------------------------------------------------------------------------
 

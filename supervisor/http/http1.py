@@ -70,6 +70,11 @@ class Http1Connection(h11.Connection):
         super().__init__(h11.SERVER, max_incomplete_event_size=max_header)
         self._max_header = max_header
 
+    @property
+    def is_inside_header(self) -> bool:
+        """Whether it has the beginning of a request, and waits for the rest of its header."""
+        return self.their_state is h11.IDLE and bool(self.trailing_data[0])
+
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """As h11's, but a request that asks for another protocol is one that does not ask.
 
@@ -153,7 +158,10 @@ class Http1Server:
     async def _read(self) -> None:
         try:
             while data := await self._client.receive_some():
+                # While a request is being answered, this waits before what has come behind it.
                 await self._protocol.handle(RawData(data))
+                if self._http.is_inside_header:
+                    self._client.header_begun()
             # A client that has said all it wants to say still gets its answer. If it will not (see
             # `ClientStream`), its request is being cancelled.
             while self._is_busy and self._http.their_state is not h11.SEND_BODY:

@@ -166,6 +166,26 @@ async def test_between_two_requests_the_idle_timeout_counts(
     assert trio.current_time() - start == 75
 
 
+async def test_a_header_that_came_with_the_request_before_it_has_its_time_from_then(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    far = Far(nursery)
+    start = trio.current_time()
+    with far.client.request() as request:
+        request.body_complete()
+        await far.stream.send_all(b"GET / HT")
+        assert await far.client.receive_some() == b"GET / HT"
+        await trio.sleep(1000)
+        far.client.header_begun()
+        await trio.sleep(10)
+        far.client.header_begun()  # with each further byte
+    with pytest.raises(trio.BrokenResourceError):
+        await far.client.receive_some()
+    assert trio.current_time() == start + 1015
+    await far.raw.aclose()
+    assert (await far.read_rest()).startswith(b"HTTP/1.1 408 ")
+
+
 async def test_the_clients_end_cancels_its_request_even_with_unread_bytes(
     nursery: trio.Nursery,
 ) -> None:

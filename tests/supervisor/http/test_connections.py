@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from supervisor.config import Config, Limits, Times
 from supervisor.http.listening import ListenError
 from supervisor.http.server import serve_http
 
 if TYPE_CHECKING:
+    from trio.testing import MockClock
+
     from tests.supervisor.http.fake_service import FakeService, Running, Serve
 
 
@@ -151,6 +154,37 @@ async def test_a_connection_that_stops_inside_its_header_is_told_so(serve: Serve
             assert await stream.receive_some() == b""
             return
     pytest.fail("no answer")
+
+
+@pytest.mark.parametrize("comes", ["with the request", "while it is answered"])
+async def test_a_header_that_stops_behind_a_request_is_told_so_too(
+    service: FakeService, serve: Serve, mock_clock: MockClock, comes: str
+) -> None:
+    service.hold = True
+    times = Times(header_timeout=0.1, idle_timeout=10)
+    async with serve(times=times) as running, await running.connect() as stream:
+        if comes == "with the request":
+            await stream.send_all(message() + b"GET /hal")
+            await service.submitted.wait()
+        else:
+            await stream.send_all(message())
+            await service.submitted.wait()
+            await stream.send_all(b"GET /hal")
+            await wait_all_tasks_blocked()
+        mock_clock.jump(1)  # an answer may take its time
+        service.handles[0].succeed()
+        assert (await read_answer(stream))[0] == 200
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_pass_time, mock_clock, 0.1)
+            assert (await read_answer(stream))[0] == 408
+            nursery.cancel_scope.cancel()
+        assert await stream.receive_some() == b""
+
+
+async def _pass_time(clock: MockClock, step: float) -> None:
+    while True:
+        await wait_all_tasks_blocked()
+        clock.jump(step)
 
 
 async def test_an_idle_connection_is_closed(serve: Serve) -> None:
