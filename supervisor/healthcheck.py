@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from protocol.messages import Healthcheck, HealthcheckResult, HealthStatus
+from supervisor.patience import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,25 +43,23 @@ class HealthcheckCalls:
         self._callers.append(answer_to)
         try:
             with answer:
-                result = await self._patiently(answer)
-        except trio.WouldBlock:
-            return "healthcheck timed out"
+                result = await self._answer_in_time(answer)
         except trio.EndOfChannel:
             return _ENDED
         finally:
             if answer_to in self._callers:
                 self._callers.remove(answer_to)
+        if result is None:
+            return "healthcheck timed out"
         return None if result.status is HealthStatus.HEALTHY else result.error or "unhealthy"
 
-    async def _patiently(
+    async def _answer_in_time(
         self, answer: trio.MemoryReceiveChannel[HealthcheckResult]
-    ) -> HealthcheckResult:
-        with trio.move_on_after(self._timeout):
-            return await answer.receive()
-        # If it was the supervisor that stood still, time is up in the same moment as that an answer
-        # which has long been there is read.
-        await trio.lowlevel.checkpoint()
-        return answer.receive_nowait()
+    ) -> HealthcheckResult | None:
+        for part in in_parts(self._timeout):
+            with part:
+                return await answer.receive()
+        return None
 
     def answered(self, result: HealthcheckResult) -> None:
         """The worker answered. An answer to an older question is ignored."""

@@ -25,6 +25,7 @@ from protocol.messages import (
 from supervisor.ending import Cause, IncarnationEnd
 from supervisor.job import TRIES_MAX, Job
 from supervisor.message_reader import MessageReader
+from supervisor.patience import in_parts
 from supervisor.prediction_folder import PredictionFolder, RunFolderLost
 from supervisor.request_writer import RequestWriter
 from supervisor.results import apply_result, log_line
@@ -358,27 +359,24 @@ class SlotTask:
         self._stopping = job
         self._worker.telemetry.cancel_sent(job.prediction.id)
         grace = self._worker.times.cancel_grace
-        with trio.move_on_after(grace):
-            try:
-                while self._job is job:
-                    await self._cancel_once(job)
-            except trio.EndOfChannel:
-                return
-        if self._job is job:
-            await _read_what_has_come()
-        if self._job is job:
+        if not self._worker.is_foreign:
+            self._worker.control.send(Cancel(self.id, id=job.prediction.id))
+        with suppress(trio.EndOfChannel):
+            for part in in_parts(grace):
+                with part:
+                    if self._worker.is_foreign:
+                        await self._cancel_again_and_again(job)
+                    await self._until_terminal(job)
+                    return
             self._worker.give_up(
                 Cause.STUCK, f"slot {self.index} did not stop within {grace:g} s of its cancel"
             )
 
-    async def _cancel_once(self, job: Job) -> None:
-        if not self._worker.is_foreign:
-            self._worker.control.send(Cancel(self.id, id=job.prediction.id))
-            await self._until_terminal(job)
-            return
-        self._worker.control.send(Cancel(self.id))
-        with trio.move_on_after(_FOREIGN_CANCEL_INTERVAL):
-            await self._until_terminal(job)
+    async def _cancel_again_and_again(self, job: Job) -> None:
+        while self._job is job:
+            self._worker.control.send(Cancel(self.id))
+            with trio.move_on_after(_FOREIGN_CANCEL_INTERVAL):
+                await self._until_terminal(job)
 
     async def _until_terminal(self, job: Job) -> None:
         while self._job is job:
@@ -386,21 +384,11 @@ class SlotTask:
 
     async def _until_idle(self) -> None:
         grace = self._worker.times.idle_grace
-        with trio.move_on_after(grace):
-            while self.state.is_finishing:
-                await self._progress.receive()
-        if self.state.is_finishing:
-            await _read_what_has_come()
-        if self.state.is_finishing:
-            self._worker.give_up(
-                Cause.STUCK, f"slot {self.index} was not idle {grace:g} s after its prediction"
-            )
-
-
-async def _read_what_has_come() -> None:
-    """Let the readers of the worker's channels have their turn.
-
-    If it was us who stood still, on a machine that was too busy, time is found to be up in the same
-    moment as that what was waited for has long been there.
-    """
-    await trio.lowlevel.checkpoint()
+        for part in in_parts(grace):
+            with part:
+                while self.state.is_finishing:
+                    await self._progress.receive()
+                return
+        self._worker.give_up(
+            Cause.STUCK, f"slot {self.index} was not idle {grace:g} s after its prediction"
+        )
