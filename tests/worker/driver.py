@@ -71,7 +71,8 @@ class Channel:
         """All messages that `next` has answered."""
         self._read = read
         self._decode = decode
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def next(self) -> Any:
         message = self._messages.get(timeout=self.patience)
@@ -99,6 +100,11 @@ class Channel:
                 messages.append(self.next())
         except Ended:
             return messages
+
+    def wait_end(self) -> None:
+        """Wait until nothing is read any more."""
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive(), "the channel does not end"
 
     def _run(self) -> None:
         decoder = FrameDecoder()
@@ -329,6 +335,8 @@ def worker(
                 os.close(descriptor)
             for each in [*listeners, *driver.sockets]:
                 each.close()
+            # Or the thread would read what gets the descriptor's number next: another worker's.
+            driver.control.wait_end()
             for stream in (process.stdin, process.stdout):
                 assert stream is not None
                 stream.close()
