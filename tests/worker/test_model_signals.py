@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,8 +32,6 @@ class Predictor:
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
 
     def predict(self, how: str, pause: float = 0.0):
-        if pause:
-            signal.setitimer(signal.ITIMER_REAL, pause)
         {how}
         return how
 """
@@ -39,6 +39,7 @@ ASYNC = SYNC.replace("def predict", "async def predict").replace("{how}", "await
 
 PRINTS = """
         try:
+            signal.setitimer(signal.ITIMER_REAL, pause)
             while how == "print":
                 print("x" * 50_000)
         except TooLate as error:
@@ -95,7 +96,8 @@ def test_a_handler_that_raises_in_a_flood_of_signals_breaks_no_frame(tmp_path: P
 def test_an_alarm_that_comes_after_its_prediction_does_no_harm(tmp_path: Path, model: str) -> None:
     with worker(tmp_path, model.replace("{how}", "pass")) as driver:
         driver.wait_ready()
-        driver.predict(how="stale", pause=0.05)
+        driver.predict(how="stale")
+        os.kill(driver.process.pid, signal.SIGALRM)
         (*_, line) = driver.control.until(WorkerLog)
         assert line.level == "error"
         assert "signal 14 raised TooLate: time is up" in line.message
@@ -103,7 +105,8 @@ def test_an_alarm_that_comes_after_its_prediction_does_no_harm(tmp_path: Path, m
 
 
 def test_in_a_coroutine_of_the_model_it_raises_there(tmp_path: Path) -> None:
-    with worker(tmp_path, ASYNC.replace("await {how}", "time.sleep(600)")) as driver:
+    how = "signal.setitimer(signal.ITIMER_REAL, pause); time.sleep(600)"
+    with worker(tmp_path, ASYNC.replace("await {how}", how)) as driver:
         driver.wait_ready()
         result = driver.predict(how="block", pause=0.05)
         assert isinstance(result.end, Failed)
@@ -156,8 +159,8 @@ def test_a_forked_child_keeps_its_handlers(tmp_path: Path) -> None:
             signal.signal(signal.SIGALRM, expire)
             child = os.fork()
             if child == 0:
-                signal.alarm(1)
                 try:
+                    signal.alarm(1)
                     time.sleep(600)
                 except TimeoutError:
                     os._exit(7)
@@ -270,8 +273,13 @@ def test_names_of_arguments_are_those_of_the_standard_library(tmp_path: Path) ->
 
 
 def test_in_a_task_of_the_model_it_raises_there(tmp_path: Path) -> None:
-    part = "import asyncio; await asyncio.gather(asyncio.to_thread(int), self.part())"
-    more = "\n    async def part(self):\n        time.sleep(600)\n"
+    part = "import asyncio; await asyncio.gather(asyncio.to_thread(int), self.part(pause))"
+    # Set here: an alarm that finds the loop between two tasks is logged, and nothing else.
+    more = """
+    async def part(self, pause):
+        signal.setitimer(signal.ITIMER_REAL, pause)
+        time.sleep(600)
+"""
     with worker(tmp_path, ASYNC.replace("await {how}", part) + more) as driver:
         driver.wait_ready()
         result = driver.predict(how="block", pause=0.05)
