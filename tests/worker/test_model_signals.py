@@ -115,16 +115,23 @@ def test_in_a_coroutine_of_the_model_it_raises_there(tmp_path: Path) -> None:
 
 def test_a_write_that_is_cut_all_the_same_ends_the_worker_aloud(tmp_path: Path) -> None:
     """Nothing stops code that raises in another thread by way of the interpreter."""
+    # Only into the write, and not while another one is on its way: what follows a cut write would
+    # be cut too, before it has said so.
     model = """
     import ctypes, sys, threading
 
     main = threading.main_thread().ident
+    missed = threading.Event()
 
     def raise_there():
         while True:
-            if sys._current_frames()[main].f_back.f_code.co_name == "_write_all":
+            frame = sys._current_frames()[main]
+            names = frame.f_code.co_name, frame.f_back.f_code.co_name
+            if names == ("<lambda>", "_write_all"):
+                missed.clear()
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(main), ctypes.py_object(RuntimeError))
+                missed.wait(10)    # should something of ours have dropped it
 
     class Predictor:
         def setup(self):
@@ -134,7 +141,7 @@ def test_a_write_that_is_cut_all_the_same_ends_the_worker_aloud(tmp_path: Path) 
                     while True:
                         print("z" * 200_000)
                 except RuntimeError:
-                    pass  # it came too late to cut the write
+                    missed.set()  # it came too late to cut the write
 
         def predict(self):
             pass
