@@ -83,7 +83,9 @@ def test_clean_up_runs_undisturbed(tmp_path: Path) -> None:
                     time.sleep(0.1)
             print("cleaned up")
     """
-    with worker(tmp_path, MODEL.replace("{statement}", statement)) as driver:
+    with worker(
+        tmp_path, MODEL.replace("{statement}", statement), options={"cancel_grace": 60.0}
+    ) as driver:
         driver.wait_ready()
         driver.start()
         driver.wait_for_log("inside")
@@ -103,7 +105,7 @@ def test_clean_up_without_end_is_interrupted_too(tmp_path: Path) -> None:
             time.sleep(600)
     """
     with worker(
-        tmp_path, MODEL.replace("{statement}", statement), options={"cancel_grace": 0.6}
+        tmp_path, MODEL.replace("{statement}", statement), options={"cancel_grace": 2.0}
     ) as driver:
         driver.wait_ready()
         driver.start()
