@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from tests.worker.event_loops import LoopWorker
+
 MODEL = """
 import asyncio, atexit, contextvars, os, sys, threading, time
 atexit.register(print, "at exit")
@@ -171,20 +173,47 @@ def test_when_the_supervisor_is_gone(tmp_path: Path, predict: str) -> None:
         assert (tmp_path / "torn down").exists()
 
 
-def test_a_second_shutdown_does_not_disturb_it(tmp_path: Path) -> None:
+def test_a_second_shutdown_does_not_disturb_it(tmp_path: Path, loop_worker: LoopWorker) -> None:
+    model = """
+    class Predictor:
+        async def predict(self):
+            return "ok"
+        async def teardown(self):
+            print("tearing down")
+            await to_thread(open("go").read)
+            await sleep(0)    # here at the latest a cancel is raised
+            print("done")
+    """
     fifo = tmp_path / "go"
     os.mkfifo(fifo)
-    statement = "await asyncio.to_thread(open('go').read); print('done')"
-    with torn_down(
-        tmp_path, predict="async def", teardown="async def", statement=statement
-    ) as driver:
+    with loop_worker(model) as driver:
         driver.wait_ready()
         driver.send(Shutdown(10.0))
         driver.control.until(Log)
         driver.send(Shutdown(10.0))
         driver.healthcheck("ping_1")
         fifo.write_text("")
-        assert said(driver.control.rest()) == "done\nat exit\n"
+        assert said(driver.control.rest()) == "done\n"
+
+
+def test_a_shutdown_that_set_up_has_swallowed_does_not_disturb_it(loop_worker: LoopWorker) -> None:
+    model = """
+    class Predictor:
+        def setup(self):
+            try:
+                print("blocking")
+                time.sleep(600)
+            except BaseException:
+                pass
+        async def predict(self):
+            return "ok"
+        async def teardown(self):
+            await sleep(0)
+            print("done")
+    """
+    with loop_worker(model) as driver:
+        assert driver.control.next().data == "blocking\n"
+        assert said(driver.shutdown()) == "done\n"
 
 
 def test_a_function_has_none(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ class TrioEngine(AsyncEngine):
         self._trio = self._trio_loop.trio
         self._life = self._trio.CancelScope()
         """All of it, because a nursery that set-up leaves open has to lie inside."""
-        self._stopping = self._left_open = False
+        self._stopping = self._is_set_up = self._left_open = False
         self._setup_error: BaseException | None = None
         self._teardown_error: BaseException | None = None
         super().__init__(place, self._trio_loop, "call what blocks by trio.to_thread.run_sync")
@@ -187,6 +187,7 @@ class TrioEngine(AsyncEngine):
             self._setup_error = await self._outcome(self._setup)
             if self._setup_error is not None:
                 return
+            self._is_set_up = True
             if ready():
                 await self._serve()
             self._teardown_error = await self._outcome(self._teardown)
@@ -215,10 +216,10 @@ class TrioEngine(AsyncEngine):
         return None
 
     def _stop(self, grace: float | None) -> None:
-        if self._trio_loop.nursery is None:
-            self._life.cancel()  # set-up, if anything
-        else:
+        if self._trio_loop.nursery is not None:
             super()._stop(grace)
+        elif not self._is_set_up:
+            self._life.cancel()  # not teardown: that is left alone
 
     def _over(self) -> None:
         if self._trio_loop.nursery is not None:
