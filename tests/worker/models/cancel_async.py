@@ -5,7 +5,7 @@ import asyncio
 
 class Predictor:
     async def predict(self, wait: bool = True) -> str:
-        await asyncio.sleep(0.1)  # coglet loses a cancel that comes before it has noted the task
+        await asyncio.sleep(0.5)  # coglet loses a cancel that comes before it has noted the task
         print("started", flush=True)
         if wait:
             await asyncio.sleep(60)

@@ -11,7 +11,7 @@ class Predictor:
         self.running += 1
         try:
             if wait:
-                await asyncio.sleep(0.1)  # coglet loses a cancel that comes before it has noted the task
+                await asyncio.sleep(0.5)  # coglet loses a cancel that comes before it has noted the task
                 print("started", flush=True)
                 await asyncio.sleep(60)
             return self.running
