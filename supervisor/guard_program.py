@@ -31,8 +31,9 @@ import time
 _ROUNDS_QUIET = 3
 _ROUND = 0.02
 """Seconds between two looks at the process table; it is over after three looks without a find."""
-_GIVE_UP = 5.0
-"""Seconds after which a process that cannot be killed is left alone."""
+_LOOKS_MAX = 250
+"""Looks after which a process that cannot be killed is left alone. It is no time: this process may
+be held up for long, on a machine without memory, and must look around all the same."""
 
 
 def main() -> None:
@@ -87,22 +88,19 @@ def _is_own_number(pid: int, pidfd: int) -> bool:
 def kill_descendants(worker: tuple[int, int] | None, inode: int, mark: str) -> None:
     """Kill every process that is the worker's, until none shows up any more.
 
-    Looks around once at least, however long this process was held up before.
-
     Args:
         worker: its pid and a pidfd of it, if it is known.
         inode: the number of the pipe that the worker has as fd 2.
         mark: `NAME=value` in the worker's environment.
     """
-    give_up_at = time.monotonic() + _GIVE_UP
+    looks = 0
     killed = True
-    while killed:
+    while killed and looks < _LOOKS_MAX:
         members: dict[int, bytes] = {}
-        late = False
         try:
             quiet = 0
-            while quiet < _ROUNDS_QUIET and not late:
-                late = time.monotonic() > give_up_at
+            while quiet < _ROUNDS_QUIET and looks < _LOOKS_MAX:
+                looks += 1
                 quiet += 1
                 for pid, started in find_members(worker, inode, mark, members):
                     members[pid] = started
@@ -114,7 +112,6 @@ def kill_descendants(worker: tuple[int, int] | None, inode: int, mark: str) -> N
             killed = False
             for pid, started in reversed(members.items()):
                 killed |= _send(pid, started, signal.SIGKILL)
-        killed = killed and not late
 
 
 def find_members(
