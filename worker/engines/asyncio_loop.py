@@ -163,25 +163,31 @@ class AsyncioEngine(AsyncEngine):
 
 
 def _log_for_the_owner(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what went wrong in the background as asyncio does, but for whoever has begun it.
+    """Log what went wrong in the background as asyncio does, but for the prediction that began it.
 
     That a task failed and nobody looked is told when it is collected: in the middle of whatever
     runs then, often another prediction.
     """
-    origin = context.get("task") or context.get("future") or context.get("handle")
-    if origin is None:
-        loop.default_exception_handler(context)
-    else:
-        _context_of(origin).run(loop.default_exception_handler, context)
+    for name in ("task", "future", "handle"):
+        origin = context.get(name)
+        if origin is not None:
+            # A copy can be entered also where the task shares the context of whoever runs.
+            _context_of(origin).copy().run(loop.default_exception_handler, context)
+            return
+    loop.default_exception_handler(context)
 
 
-def _context_of(origin: object) -> Context:
-    """A copy of the context in which a task or a callback runs; else one that is nobody's."""
-    # Until Python 3.12 they don't tell, but the garbage collector knows.
-    for each in gc.get_referents(origin):
-        if isinstance(each, Context):
-            return each.copy()
-    return Context()
+def _context_of(origin: Any) -> Context:
+    """The context in which a task or a callback runs; an empty one, if that is unknown.
+
+    A future has none, but for those that wait for it.
+    """
+    if hasattr(origin, "get_context"):
+        known: Context = origin.get_context()
+        return known
+    # Until Python 3.12, and in uvloop, they do not tell; the garbage collector knows.
+    referents = gc.get_referents(origin)
+    return next((each for each in referents if isinstance(each, Context)), Context())
 
 
 def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
