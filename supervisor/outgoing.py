@@ -34,7 +34,7 @@ _KEPT_CONNECTIONS: Final = 20
 """Connections at rest; those in use are bounded by who uses them."""
 
 _KEPT_FOR: Final = 5.0
-"""Seconds."""
+"""Seconds for which a connection at rest is kept."""
 
 _RESOLVERS: Final = 8
 """Threads that one client may have waiting for name servers. They are none of those that the rest

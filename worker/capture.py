@@ -66,6 +66,9 @@ class Capture:
         epoll.register(descriptor, select.EPOLLIN)
         self.waiting: Callable[[float, int], object] = epoll.poll
         """`waiting(0, 1)` is true if something can be read."""
+        self._reads = 0
+        self._waited_in_vain_at = -1
+        """Which read was still on its way to its sink when somebody had waited for it in vain."""
         self.in_hand = False
         """Whether something was read that is not in its sink yet. To be asked after `waiting`."""
 
@@ -87,11 +90,16 @@ class Capture:
 
         A signal handler that prints may have interrupted the one whom the reading thread waits for.
         """
+        reads = self._reads
+        if self.in_hand and reads == self._waited_in_vain_at:
+            return  # each piece of a `print` would wait anew
         if self._lock.acquire(timeout=_CATCH_UP):
             try:
                 self._read_what_is_there()
             finally:
                 self._lock.release()
+        else:
+            self._waited_in_vain_at = reads
 
     def begin(self, sink: LogSink) -> None:
         """What is written from now on belongs to `sink`, and nothing of what was written before."""
@@ -127,14 +135,15 @@ class Capture:
             return
         size = self._size()
         if size:
+            self._reads += 1
             before = self.in_hand  # a signal handler that prints may have interrupted us below
             self.in_hand = True  # before the read: whoever then finds the pipe empty finds this
             try:
-                self._log(size)
+                self._read_and_log(size)
             finally:
                 self.in_hand = before
 
-    def _log(self, size: int) -> None:
+    def _read_and_log(self, size: int) -> None:
         try:
             data = os.read(self._descriptor, size)
         except BlockingIOError:

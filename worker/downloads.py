@@ -146,7 +146,7 @@ class Downloader:
                 # The end of the thread: whoever waits gets it.
                 except Exception as error:
                     outcome = error
-                # An answer without a length seems whole where it was cut.
+                # Without a length an answer seems whole where it was cut, and else seems broken.
                 job.outcome.put(_over() if self._connections.is_cut else outcome)
 
     def _new_client(self) -> Any:

@@ -83,7 +83,9 @@ async def until(holds: Callable[[], bool]) -> None:
 
     The pause between two looks is a thread's, so that it passes under a mock clock too.
     """
+    give_up_at = time.monotonic() + PATIENCE
     while not holds():
+        assert time.monotonic() < give_up_at, "it has not come to hold"
         await trio.to_thread.run_sync(time.sleep, 0.005)
 
 

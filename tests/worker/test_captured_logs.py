@@ -501,6 +501,42 @@ def test_what_was_read_comes_before_what_is_printed_then(monkeypatch: pytest.Mon
         os.close(write_end)
 
 
+def test_what_was_waited_for_in_vain_is_not_waited_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a handler or a finaliser that prints, which the reader's own wait may be for."""
+    monkeypatch.setattr("worker.capture._CATCH_UP", 0)
+    was_read, go_on = threading.Event(), threading.Event()
+    logged = []
+
+    class StuckRouter:
+        def write_captured(self, data: bytes) -> None:
+            logged.append(data)
+            was_read.set()
+            assert go_on.wait(DEADLINE)
+
+    read_end, write_end = os.pipe()
+    capture = Capture(read_end, StuckRouter(), print)
+    reading = threading.Thread(target=capture.drain)
+    try:
+        os.write(write_end, b"one")
+        reading.start()
+        assert was_read.wait(DEADLINE)
+        capture.catch_up()
+        monkeypatch.setattr("worker.capture._CATCH_UP", DEADLINE)
+        os.write(write_end, b"two")
+        capture.catch_up()
+        assert logged == [b"one"]
+        go_on.set()
+        reading.join(DEADLINE)
+        capture.catch_up()
+        assert logged == [b"one", b"two"]
+    finally:
+        go_on.set()
+        os.close(write_end)
+        os.close(read_end)
+
+
 def test_a_little_is_left_in_the_pipe_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the supervisor finds it, should its writer now end the process."""
     read_end, write_end = os.pipe()

@@ -412,30 +412,31 @@ def test_a_poisoned_slot_leaves_the_others_alone(tmp_path: Path) -> None:
         assert driver.process.wait(DEADLINE) == 0  # no slot is left
 
 
-def test_shutdown_waits_for_what_runs_and_cancels_it_when_the_grace_is_over(
-    tmp_path: Path,
-) -> None:
+def test_shutdown_waits_for_what_runs(tmp_path: Path) -> None:
     fifo = tmp_path / "go"
     os.mkfifo(fifo)
     statement = """
-        if go:
-            open(go).read()
-            return "finished"
-        while True:
-            pass
+        open(go).read()
+        return "finished"
     """
-    with threads(tmp_path, MODEL, slots=3, statement=statement) as driver:
+    with threads(tmp_path, MODEL, statement=statement) as driver:
         driver.wait_ready()
-        driver.start("finishes", 0, go=str(fifo))
-        driver.start("never", 1)
-        for slot in (0, 1):
-            driver.wait_for_log("begun", slot)
+        driver.start(go=str(fifo))
+        driver.wait_for_log("begun")
         driver.send(Shutdown(DEADLINE))
         driver.control.until(ShuttingDown)
         fifo.write_text("")
-        assert driver.result(0).outputs == ["finished"]
+        assert driver.result().outputs == ["finished"]
+        assert driver.process.wait(DEADLINE) == 0
+
+
+def test_shutdown_cancels_what_runs_when_the_grace_is_over(tmp_path: Path) -> None:
+    with threads(tmp_path, MODEL, statement="while True: pass") as driver:
+        driver.wait_ready()
+        driver.start()
+        driver.wait_for_log("begun")
         driver.send(Shutdown(0.1))
-        assert driver.result(1).end == Cancelled("never")
+        assert driver.result().end == Cancelled("p1")
         assert driver.process.wait(DEADLINE) == 0
 
 

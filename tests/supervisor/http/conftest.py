@@ -11,6 +11,7 @@ from supervisor.config import Config
 from supervisor.http.draining import Draining
 from supervisor.http.server import serve_http
 from tests.supervisor.http.fake_service import FakeService, Running, Serve
+from tests.supervisor.process_table import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +35,7 @@ def serve(service: FakeService) -> Serve:
         async with trio.open_nursery() as nursery:
             start = functools.partial(serve_http, service, config, draining=draining)
             found: Listening = await nursery.start(start)
-            with trio.fail_after(15):
+            with trio.fail_after(PATIENCE):
                 yield Running(found, draining, nursery.cancel_scope)
             nursery.cancel_scope.cancel()
 

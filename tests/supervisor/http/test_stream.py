@@ -22,7 +22,7 @@ from supervisor.job import FOLLOWERS_MAX, Job
 from supervisor.state.history import LAG_MAX
 from supervisor.state.prediction import Prediction
 from tests.supervisor.fake_worker import EXITED, FakeWorker
-from tests.supervisor.process_table import until
+from tests.supervisor.process_table import PATIENCE, until
 from tests.supervisor.served import Served, serving
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ async def listening(tmp_path: Path) -> AsyncIterator[Listening]:
         await worker.set_up()
         config = Config("model.py", port=0)
         found = await nursery.start(partial(serve_http, served.service, config))
-        with trio.fail_after(15):
+        with trio.fail_after(PATIENCE):
             yield Listening(worker, served, found.port)
         worker.die(EXITED)
         nursery.cancel_scope.cancel()
