@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from protocol.messages import Healthcheck, HealthcheckResult, HealthStatus
-from supervisor.patience import in_parts
+from supervisor.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,23 +43,15 @@ class HealthcheckCalls:
         self._callers.append(answer_to)
         try:
             with answer:
-                result = await self._answer_in_time(answer)
+                result = await patiently(self._timeout, answer.receive)
+        except trio.TooSlowError:
+            return "healthcheck timed out"
         except trio.EndOfChannel:
             return _ENDED
         finally:
             if answer_to in self._callers:
                 self._callers.remove(answer_to)
-        if result is None:
-            return "healthcheck timed out"
         return None if result.status is HealthStatus.HEALTHY else result.error or "unhealthy"
-
-    async def _answer_in_time(
-        self, answer: trio.MemoryReceiveChannel[HealthcheckResult]
-    ) -> HealthcheckResult | None:
-        for part in in_parts(self._timeout):
-            with part:
-                return await answer.receive()
-        return None
 
     def answered(self, result: HealthcheckResult) -> None:
         """The worker answered. An answer to an older question is ignored."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -25,7 +26,7 @@ from protocol.messages import (
 from supervisor.ending import Cause, IncarnationEnd
 from supervisor.job import TRIES_MAX, Job
 from supervisor.message_reader import MessageReader
-from supervisor.patience import in_parts
+from supervisor.patience import patiently
 from supervisor.prediction_folder import PredictionFolder, RunFolderLost
 from supervisor.request_writer import RequestWriter
 from supervisor.results import apply_result, log_line
@@ -359,15 +360,16 @@ class SlotTask:
         self._stopping = job
         self._worker.telemetry.cancel_sent(job.prediction.id)
         grace = self._worker.times.cancel_grace
-        if not self._worker.is_foreign:
+        if self._worker.is_foreign:
+            stopped = partial(self._cancel_again_and_again, job)
+        else:
             self._worker.control.send(Cancel(self.id, id=job.prediction.id))
-        with suppress(trio.EndOfChannel):
-            for part in in_parts(grace):
-                with part:
-                    if self._worker.is_foreign:
-                        await self._cancel_again_and_again(job)
-                    await self._until_terminal(job)
-                    return
+            stopped = partial(self._until_terminal, job)
+        try:
+            await patiently(grace, stopped)
+        except trio.EndOfChannel:
+            return
+        except trio.TooSlowError:
             self._worker.give_up(
                 Cause.STUCK, f"slot {self.index} did not stop within {grace:g} s of its cancel"
             )
@@ -384,11 +386,13 @@ class SlotTask:
 
     async def _until_idle(self) -> None:
         grace = self._worker.times.idle_grace
-        for part in in_parts(grace):
-            with part:
-                while self.state.is_finishing:
-                    await self._progress.receive()
-                return
-        self._worker.give_up(
-            Cause.STUCK, f"slot {self.index} was not idle {grace:g} s after its prediction"
-        )
+        try:
+            await patiently(grace, self._while_finishing)
+        except trio.TooSlowError:
+            self._worker.give_up(
+                Cause.STUCK, f"slot {self.index} was not idle {grace:g} s after its prediction"
+            )
+
+    async def _while_finishing(self) -> None:
+        while self.state.is_finishing:
+            await self._progress.receive()
