@@ -60,10 +60,7 @@ async def test_kill_of_the_supervisor_takes_the_worker_and_its_child(
             # The child may be within its exec, when no environment can be seen.
             assert supervisor.survivors() > {process.pid, pids[0]}
     with trio.fail_after(GONE_WITHIN):
-        await supervisor.all_gone()
-        # Who is dying has lost the environment by which it was found, and still runs.
-        for pid in pids:
-            await died(pid)
+        await supervisor.all_gone(*pids)
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,7 @@ async def test_the_next_guard_knows_the_worker(worker: str, folder: str) -> None
             await until(lambda: not supervisor.guards() <= {old})
             assert all(map(runs, pids))
     with trio.fail_after(GONE_WITHIN):
-        await supervisor.all_gone()
-        # Who is dying has lost the environment by which it was found, and still runs.
-        for pid in pids:
-            await died(pid)
+        await supervisor.all_gone(*pids)
 
 
 async def test_a_guard_that_is_dead_before_it_is_told_is_replaced(folder: str, worker: int) -> None:

@@ -77,7 +77,13 @@ class Supervisor:
         """Its guards, as far as they have become that."""
         return {pid for pid in self.survivors() if self._has(pid, "cmdline", "guard_program")}
 
-    async def all_gone(self) -> None:
+    async def all_gone(self, *pids: int) -> None:
+        """Wait for the end of all that can be found, and of `pids`.
+
+        Who is dying has lost the environment by which it was found, and still runs.
+        """
         while survivors := self.survivors():
             for pid in survivors:
                 await died(pid)
+        for pid in pids:
+            await died(pid)
